@@ -1,0 +1,1 @@
+"""The kphotoz command; installed as kphotoz_cli."""

@@ -1,0 +1,46 @@
+"""Options that mean the same in every command."""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+import click
+
+
+def _set_backend(context: click.Context, parameter: click.Parameter, value: str | None):
+    # Keras reads this once, when it is first imported, which no command does at its top.
+    if value:
+        os.environ["KERAS_BACKEND"] = value
+    return value
+
+
+def backend(function: Callable) -> Callable:
+    """Adds `--backend`, which takes effect before Keras is imported."""
+    return click.option(
+        "--backend",
+        type=click.Choice(["tensorflow", "jax"]),
+        callback=_set_backend,
+        is_eager=True,
+        expose_value=False,
+        help="Keras backend. [default: KERAS_BACKEND, else tensorflow]",
+    )(function)
+
+
+def out(default: str | None) -> Callable:
+    """Returns a decorator that adds `--out`, a folder or file to write."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=pathlib.Path),
+        default=default,
+        show_default=default is not None,
+        help="Where to write.",
+    )
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
+settings = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any recipe field."
+)
+resume = click.option(
+    "--resume", is_flag=True, help="Go on where a killed run stopped."
+)

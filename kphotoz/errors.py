@@ -1,0 +1,31 @@
+"""The one exception family that commands catch, and the words it is told in.
+
+An error says what was wanted, what was received and how to fix it, in one line.
+Anything else that escapes a command is a bug of ours and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InputError", "unknown"]
+
+
+class InputError(ValueError):
+    """A user's file, option or setting that cannot be used as it is."""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
+    """Returns an error that names the choices nearest to `name`.
+
+    Args:
+        kind: str. What was looked up, for example "regime".
+        name: str. What was asked for.
+        choices: iterable of str. What exists.
+    """
+    choices = sorted(choices)
+    near = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.4)
+    hint = f"Did you mean {', '.join(near)}?" if near else ""
+    return InputError(
+        f"Unknown {kind}. Wanted: one of {', '.join(choices)}. "
+        f"Received: {name!r}. {hint}".strip()
+    )
