@@ -1,0 +1,144 @@
+"""Finds a recipe by name or path, overlays its profile and settings, validates it."""
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import pydantic
+import yaml
+
+from kphotoz.errors import InputError, unknown
+from kphotoz.recipes.schema import Recipe
+
+__all__ = ["DEFAULT", "dump", "load", "names", "parse_settings"]
+
+DEFAULT = "mock_hsc"
+_FOLDER = pathlib.Path(__file__).parent
+_LIMIT = 1 << 20  # bytes; a recipe is a page of text (our choice)
+
+
+def names() -> list[str]:
+    """Returns the names of the shipped recipes."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def load(
+    name: str = DEFAULT,
+    *,
+    profile: str | None = None,
+    overlay: dict[str, Any] | None = None,
+    settings: Iterable[str] = (),
+) -> Recipe:
+    """Returns a validated recipe.
+
+    Args:
+        name: str. A shipped recipe, or the path of a YAML file.
+        profile: str or None. "quick" or "full": named changes inside the recipe.
+        overlay: dict or None. Fields set by a command's options.
+        settings: iterable of "dotted.key=value" strings, applied last.
+
+    Raises:
+        InputError: unknown recipe, profile or field, or a value of the wrong kind.
+    """
+    fields = _read(name)
+    profiles = fields.pop("profiles", {}) or {}
+    if profile is not None:
+        if profile not in profiles:
+            raise unknown(f"profile of recipe {name!r}", profile, profiles)
+        fields = _merge(fields, profiles[profile])
+    fields = _merge(fields, overlay or {})
+    for key, value in parse_settings(settings):
+        fields = _merge(fields, _nested(key, value))
+    fields.setdefault("name", pathlib.Path(name).stem)
+    return _validate(fields, name)
+
+
+def dump(recipe: Recipe) -> str:
+    """Returns the recipe as YAML with every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def parse_settings(settings: Iterable[str]) -> list[tuple[str, Any]]:
+    """Returns (dotted key, value) pairs; values are read as YAML scalars or lists."""
+    pairs = []
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise InputError(
+                f"Wanted: --set key=value. Received: {setting!r}. "
+                "Example: --set training.epochs=30"
+            )
+        try:
+            pairs.append((key.strip(), yaml.safe_load(value)))
+        except yaml.YAMLError as error:
+            raise InputError(
+                f"Wanted: a number, word or list after --set {key}=. "
+                f"Received: {value!r}. Quote it or mend it."
+            ) from error
+    return pairs
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = _FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        path = pathlib.Path(name)
+        if path.suffix not in (".yaml", ".yml"):
+            raise unknown("recipe", name, names())
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise InputError(f"Wanted: a recipe below 1 MB. Received: {path}.")
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"Wanted: a readable YAML recipe. Received: {path}: {reason}."
+        ) from error
+    if not isinstance(fields, dict):
+        raise InputError(
+            f"Wanted: a recipe with named fields. Received: {path} holds "
+            f"{type(fields).__name__}. See docs/recipes.md."
+        )
+    return fields
+
+
+def _merge(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(fields)
+    for key, value in changes.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(old, value) if both else value
+    return merged
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _validate(fields: dict[str, Any], name: str) -> Recipe:
+    try:
+        return Recipe.model_validate(fields)
+    except pydantic.ValidationError as error:
+        raise _field_error(error, name) from error
+
+
+def _field_error(error: pydantic.ValidationError, name: str) -> InputError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        return unknown(f"field {'.'.join(path)!r} of recipe {name!r}", path[-1],
+                       _choices(path[:-1]))  # fmt: skip
+    return InputError(
+        f"Recipe {name!r}, field {'.'.join(path)}. Wanted: {first['msg']}. "
+        f"Received: {first.get('input')!r:.80}."
+    )
+
+
+def _choices(path: list[str]) -> list[str]:
+    model: Any = Recipe
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        nested = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(n for n in nested if hasattr(n, "model_fields"))
+    return list(model.model_fields)

@@ -1,0 +1,77 @@
+"""Checkpoints that hold every variable, so that a resumed run ends in the same bits.
+
+Keras drops the state of seed generators and of averaged weights when it saves a model;
+here every variable of the model and of its optimiser is stored, in order, with its path
+and shape, in one safetensors file.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from kphotoz.errors import InputError
+from kphotoz.files import atomic
+
+__all__ = ["load", "save", "state", "restore"]
+
+
+def state(model: keras.Model) -> dict[str, np.ndarray]:
+    """Returns every variable of a compiled model and its optimiser as arrays."""
+    named = [(f"model/{i:05d}/{v.path}", v) for i, v in enumerate(model.variables)]
+    if model.optimizer is not None:
+        variables = model.optimizer.variables
+        named += [(f"optimizer/{i:05d}/{v.path}", v) for i, v in enumerate(variables)]
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable.value))
+        for name, variable in named
+    }
+
+
+def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    """Writes arrays made by `state` back; order decides, shapes are checked."""
+    for part, variables in (
+        ("model/", model.variables),
+        ("optimizer/", model.optimizer.variables if model.optimizer else []),
+    ):
+        names = sorted(name for name in arrays if name.startswith(part))
+        if [arrays[name].shape for name in names] != [tuple(v.shape) for v in variables]:
+            raise InputError(
+                f"Wanted: a checkpoint of this very model. Received: other {part[:-1]} "
+                "variables. Delete the folder's checkpoints or use its own recipe."
+            )
+        for name, variable in zip(names, variables, strict=True):
+            variable.assign(arrays[name])
+
+
+def save(path: pathlib.Path, arrays: dict[str, np.ndarray], facts: Any) -> None:
+    """Writes arrays and JSON-able facts to one file, atomically."""
+    with atomic(path) as aside:
+        # safetensors stores no zero-dimensional array of some dtypes: keep the shape aside.
+        flat = {name: np.atleast_1d(array) for name, array in arrays.items()}
+        shapes = {name: array.shape for name, array in arrays.items()}
+        header = {"facts": json.dumps(facts), "shapes": json.dumps(shapes)}
+        safetensors.numpy.save_file(flat, aside, metadata=header)
+
+
+def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Any]:
+    """Returns the arrays and facts of a checkpoint.
+
+    Raises:
+        InputError: the file is not a checkpoint of ours.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            shapes = json.loads(header["shapes"])
+            facts = json.loads(header["facts"])
+            arrays = {n: file.get_tensor(n).reshape(shapes[n]) for n in shapes}
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(
+            f"Wanted: a checkpoint. Received: {path}: {error}. Delete it to start anew."
+        ) from error
+    return arrays, facts

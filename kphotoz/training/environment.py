@@ -1,0 +1,43 @@
+"""What a result was computed with: versions, backend, device, precision."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+
+import keras
+
+from kphotoz import __version__
+
+__all__ = ["describe", "peak_memory_gib"]
+
+_PACKAGES = ("keras", "keras-hub", "tensorflow", "jax", "numpy", "tensorflow-datasets")
+
+
+def describe(seed: int | None = None) -> dict:
+    """Returns the facts that a reader needs to repeat a run."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "kphotoz": __version__,
+        "python": platform.python_version(),
+        "versions": versions,
+        "backend": keras.backend.backend(),
+        "precision": keras.config.dtype_policy().name,
+        "jit": keras.backend.backend() == "jax",
+        "devices": sorted(keras.distribution.list_devices()),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "seed": seed,
+    }
+
+
+def peak_memory_gib() -> float:
+    """Returns the highest resident memory of this process so far, in GiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

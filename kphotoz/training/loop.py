@@ -1,0 +1,188 @@
+"""Trains one model on one sample, can be killed at any moment, checks itself.
+
+Each epoch's order of data is a pure function of (seed, epoch) and a checkpoint holds
+every variable, so a resumed run replays exactly what the killed one would have done.
+"""
+
+import dataclasses
+import math
+import pathlib
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from kphotoz import data
+from kphotoz.tasks import RedshiftTask
+from kphotoz.training import checkpoint, optimizer
+from kphotoz.training.settings import Training
+
+__all__ = ["Outcome", "predict", "train"]
+
+_EVALUATION_BATCH = 256
+_CHECKPOINT_SECONDS = 20.0
+# The steps after which a model's movements are checked: the first factor of an adapter
+# moves at step 1, the second only once the first is non-zero.
+_CHECKED_STEPS = 2
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What training did: a row per epoch, the best score, and the examples seen."""
+
+    history: list[dict]
+    best_epoch: int
+    best_score: float
+    examples_seen: int
+    seconds: float
+
+
+@dataclasses.dataclass
+class _Progress:
+    epoch: int = 0
+    best_epoch: int = -1
+    best_score: float = math.inf
+    history: list[dict] = dataclasses.field(default_factory=list)
+    best: dict[str, np.ndarray] | None = None
+
+
+def predict(model: keras.Model, sample: "data.Sample") -> np.ndarray:
+    """Returns redshifts of shape (n,), in the order of the sample."""
+    batches = data.ordered_batches(sample, batch_size=_EVALUATION_BATCH)
+    return model.predict(batches, verbose=0)[:, 0].astype(np.float64)
+
+
+def train(
+    model: keras.Model,
+    train_sample: "data.Sample",
+    validation: "data.Sample",
+    *,
+    task: RedshiftTask,
+    settings: Training,
+    seed: int,
+    verify: Callable[[int], None] | None = None,
+    checkpoints: pathlib.Path | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Trains `model` in place; leaves it with the weights of its best epoch.
+
+    Args:
+        model: keras.Model. Uncompiled, raw survey pixels in, redshift out.
+        train_sample: Sample. What is learned from.
+        validation: Sample. Chooses the epoch.
+        task: RedshiftTask. Loss and score.
+        settings: Training. Rate, epochs, batch and so on.
+        seed: int. Decides the order of data.
+        verify: called with the steps taken, 1 and 2, to check that what should move
+            moves and nothing else does; it raises otherwise.
+        checkpoints: folder, or None for work too short to be resumed.
+        log: called with one line per epoch.
+    """
+    start = time.monotonic()
+    steps = math.ceil(len(train_sample) / settings.batch_size)
+    epochs = max(settings.epochs, math.ceil(settings.minimum_steps / steps))
+    rule = optimizer.build(settings, steps * epochs)
+    # jit halves the speed of TensorFlow on a CPU; on JAX it is the only way to train.
+    jit = keras.backend.backend() == "jax"
+    model.compile(optimizer=rule, loss=task.loss(settings.loss), jit_compile=jit)
+    rule.build(model.trainable_variables)
+    progress = _resume(model, checkpoints)
+    saved = time.monotonic()
+    for epoch in range(progress.epoch, epochs):
+        batches = data.training_batches(
+            train_sample, batch_size=settings.batch_size, seed=seed, epoch=epoch
+        )
+        loss = _epoch(model, batches, verify if epoch == 0 else None)
+        _judge(model, validation, task, progress, epoch, loss)
+        if log is not None:
+            log(_line(progress.history[-1], epochs))
+        due = time.monotonic() - saved > _CHECKPOINT_SECONDS
+        if checkpoints is not None and (due or epoch + 1 == epochs):
+            _save(model, checkpoints, progress)
+            saved = time.monotonic()
+    _write_weights(model, progress.best)
+    return Outcome(
+        progress.history,
+        progress.best_epoch,
+        progress.best_score,
+        epochs * len(train_sample),
+        time.monotonic() - start,
+    )
+
+
+def _epoch(
+    model: keras.Model, batches: "data.Batches", verify: Callable[[int], None] | None
+) -> float:
+    if verify is None:
+        return model.fit(batches, verbose=0).history["loss"][-1]
+    for step in range(_CHECKED_STEPS):
+        model.fit(batches.skip(step).take(1), verbose=0)
+        verify(step + 1)
+    if int(batches.cardinality()) == _CHECKED_STEPS:
+        return math.nan
+    return model.fit(batches.skip(_CHECKED_STEPS), verbose=0).history["loss"][-1]
+
+
+def _judge(
+    model: keras.Model,
+    validation: "data.Sample",
+    task: RedshiftTask,
+    progress: _Progress,
+    epoch: int,
+    loss: float,
+) -> None:
+    raw = _weights(model)
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    score = task.score(predict(model, validation), validation.table[task.label])
+    if score < progress.best_score or progress.best is None:
+        progress.best_score, progress.best_epoch = score, epoch
+        progress.best = _weights(model)
+    if model.optimizer.use_ema:
+        _write_weights(model, raw)
+    progress.history.append({"epoch": epoch, "loss": float(loss), "score": score})
+    progress.epoch = epoch + 1
+
+
+def _weights(model: keras.Model) -> dict[str, np.ndarray]:
+    return {
+        f"{index:05d}": np.array(keras.ops.convert_to_numpy(weight.value))
+        for index, weight in enumerate(model.weights)
+    }
+
+
+def _write_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    for index, weight in enumerate(model.weights):
+        weight.assign(arrays[f"{index:05d}"])
+
+
+def _save(model: keras.Model, folder: pathlib.Path, progress: _Progress) -> None:
+    arrays = checkpoint.state(model)
+    arrays |= {f"best/{name}": array for name, array in progress.best.items()}
+    facts = {
+        name: getattr(progress, name)
+        for name in ("epoch", "best_epoch", "best_score", "history")
+    }
+    checkpoint.save(folder / "last.safetensors", arrays, facts)
+
+
+def _resume(model: keras.Model, folder: pathlib.Path | None) -> _Progress:
+    path = folder / "last.safetensors" if folder is not None else None
+    if path is None or not path.exists():
+        return _Progress()
+    arrays, facts = checkpoint.load(path)
+    best = {
+        name.removeprefix("best/"): array
+        for name, array in arrays.items()
+        if name.startswith("best/")
+    }
+    checkpoint.restore(model, arrays)
+    return _Progress(**facts, best=best)
+
+
+def _line(row: dict, epochs: int) -> str:
+    return (
+        f"epoch {row['epoch'] + 1}/{epochs}: loss {row['loss']:.4f}, "
+        f"validation score {row['score']:.4f}"
+    )
