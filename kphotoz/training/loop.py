@@ -94,7 +94,11 @@ def train(
             train_sample, batch_size=settings.batch_size, seed=seed, epoch=epoch
         )
         loss = _epoch(model, batches, verify if epoch == 0 else None)
-        _judge(model, validation, task, progress, epoch, loss)
+        progress.epoch = epoch + 1
+        # Small samples take many short epochs: judge as often as a large one is judged.
+        if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
+            continue
+        _judge(model, validation, task, progress, loss)
         if log is not None:
             log(_line(progress.history[-1], epochs))
         due = time.monotonic() - saved > _CHECKPOINT_SECONDS
@@ -129,7 +133,6 @@ def _judge(
     validation: "data.Sample",
     task: RedshiftTask,
     progress: _Progress,
-    epoch: int,
     loss: float,
 ) -> None:
     raw = _weights(model)
@@ -137,12 +140,12 @@ def _judge(
         model.optimizer.finalize_variable_values(model.trainable_variables)
     score = task.score(predict(model, validation), validation.table[task.label])
     if score < progress.best_score or progress.best is None:
-        progress.best_score, progress.best_epoch = score, epoch
+        progress.best_score, progress.best_epoch = score, progress.epoch
         progress.best = _weights(model)
     if model.optimizer.use_ema:
         _write_weights(model, raw)
-    progress.history.append({"epoch": epoch, "loss": float(loss), "score": score})
-    progress.epoch = epoch + 1
+    row = {"epoch": progress.epoch, "loss": float(loss), "score": score}
+    progress.history.append(row)
 
 
 def _weights(model: keras.Model) -> dict[str, np.ndarray]:
@@ -183,6 +186,6 @@ def _resume(model: keras.Model, folder: pathlib.Path | None) -> _Progress:
 
 def _line(row: dict, epochs: int) -> str:
     return (
-        f"epoch {row['epoch'] + 1}/{epochs}: loss {row['loss']:.4f}, "
+        f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, "
         f"validation score {row['score']:.4f}"
     )

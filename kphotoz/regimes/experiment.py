@@ -1,0 +1,127 @@
+"""What all regimes of one recipe share: surveys, task, splits and initialisation."""
+
+import dataclasses
+import functools
+import math
+
+import keras
+import numpy as np
+
+from kphotoz import data
+from kphotoz.recipes import Recipe
+from kphotoz.tasks import RedshiftTask
+
+__all__ = ["Experiment"]
+
+# Images from which stretches and normalisations are fitted (our choice: the fits are
+# quantiles, good to a percent from this many).
+_FITTED_ON = 2000
+_FEWEST_VALIDATION = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The samples and the task of a recipe.
+
+    Args:
+        recipe: Recipe.
+        source: splits by name, or None.
+        target: splits by name.
+    """
+
+    recipe: Recipe
+    source: dict[str, "data.Sample"] | None
+    target: dict[str, "data.Sample"]
+
+    @classmethod
+    def open(cls, recipe: Recipe) -> "Experiment":
+        """Opens (and where needed builds) the surveys of a recipe and checks them.
+
+        Raises:
+            InputError: labels out of range, or objects of a training set in a test set.
+        """
+        target = data.open_survey(recipe.target.survey, **recipe.target.options)
+        source = None
+        if recipe.source is not None:
+            source = data.open_survey(recipe.source.survey, **recipe.source.options)
+        experiment = cls(recipe, source, target)
+        for splits in filter(None, (source, target)):
+            for name, sample in splits.items():
+                experiment.task.check_labels(
+                    sample.table[experiment.task.label], f"{sample.info.name} {name}"
+                )
+        experiment._check_disjoint()
+        return experiment
+
+    @functools.cached_property
+    def task(self) -> RedshiftTask:
+        """The task, from the recipe's fields."""
+        return RedshiftTask(tuple(self.recipe.label_range))
+
+    def _check_disjoint(self) -> None:
+        surveys = [splits for splits in (self.source, self.target) if splits]
+        for trained in surveys:
+            for tested in surveys:
+                for split in ("train", "validation"):
+                    data.check_disjoint(trained[split], tested["test"])
+
+    def training(
+        self, kind: str, fraction: float = 1.0, seed: int = 0
+    ) -> tuple["data.Sample", "data.Sample"]:
+        """Returns the training and validation samples of a data slot.
+
+        The target is cut to `fraction`, validation included, since validation labels
+        are labels too; smaller fractions are subsets of larger ones of the same seed.
+        Validation is the target's wherever the target is learned from.
+
+        Args:
+            kind: "source", "target" or "source+target".
+            fraction: float in (0, 1]. Share of the target's labels.
+            seed: int. Which part is kept.
+        """
+        if kind == "source":
+            return self.source["train"], self.source["validation"]
+        train, validation = (
+            _part(self.target[split], fraction, seed, fewest)
+            for split, fewest in (("train", 2), ("validation", _FEWEST_VALIDATION))
+        )
+        if kind == "source+target":
+            train = self.source["train"].union(train)
+        return train, validation
+
+    def label_count(self, fraction: float, seed: int = 0) -> int:
+        """Returns the target labels used at a fraction, validation included."""
+        if fraction == 0:
+            return 0
+        return sum(map(len, self.training("target", fraction, seed)))
+
+    def fresh(self, sample: "data.Sample", seed: int) -> keras.Model:
+        """Returns a new model, its stretch and first guess fitted on `sample`."""
+        from kphotoz import models
+
+        images = sample.images(limit=_FITTED_ON)
+        chosen = np.linspace(0, len(sample) - 1, len(images)).round().astype(int)
+        info = sample.info
+        return models.build_photoz(
+            dict(self.recipe.model),
+            images,
+            sample.table[self.task.label][chosen],
+            bands=info.bands,
+            pixel_scale=info.pixel_scale,
+            seed=seed,
+        )
+
+    def tests(self) -> dict[str, "data.Sample"]:
+        """Returns the test samples by name, source first."""
+        pairs = (("source", self.source), ("target", self.target))
+        return {name: splits["test"] for name, splits in pairs if splits}
+
+
+def _part(
+    sample: "data.Sample", fraction: float, seed: int, fewest: int
+) -> "data.Sample":
+    if fraction >= 1:
+        return sample
+    order = np.random.default_rng([seed, len(sample)]).permutation(len(sample))
+    count = max(math.ceil(fraction * len(sample)), min(fewest, len(sample)))
+    return sample.select(np.sort(order[:count]))

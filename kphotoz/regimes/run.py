@@ -1,0 +1,214 @@
+"""Runs one regime: prepares the model, trains what moves, verifies that it did."""
+
+import dataclasses
+import math
+import pathlib
+import re
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from kphotoz import adapters, baselines, data, features, models
+from kphotoz.errors import InputError
+from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.regime import Regime, Trainable
+from kphotoz.training import loop
+from kphotoz.training.environment import peak_memory_gib
+from kphotoz.training.settings import Training
+
+__all__ = ["BASE", "Result", "run", "settings_of"]
+
+# The base model is a regime of its own: trained on the source, from scratch.
+BASE = Regime.model_construct(
+    name="base",
+    description="trained on the source alone",
+    data="source",
+    trainable=Trainable(start="fresh", moves="everything"),
+    objective="none",
+    finish="nothing",
+    training={},
+    searched=True,
+)
+
+# Which layers move, by name; `models` names the last layer, regressor and stem so.
+_MOVING = {
+    "everything": ".*",
+    "last": "head_redshift",
+    "head": "head_.*",
+    "stem_and_head": "stem_conv|head_.*",
+}
+_FACTORS = re.compile(r"lora_[ab]$")
+
+
+@dataclasses.dataclass
+class Result:
+    """What a regime returns: a predictor, its cost, how training went."""
+
+    model: keras.Model | None
+    forest: "baselines.RandomForest | None"
+    history: list[dict]
+    score: float
+    cost: dict
+
+    def predict(self, sample: "data.Sample") -> np.ndarray:
+        """Returns redshifts (n,) for a sample."""
+        if self.forest is not None:
+            return self.forest.predict(_photometry(sample))
+        return loop.predict(self.model, sample)
+
+
+def settings_of(regime: Regime, experiment: Experiment, **changes: float) -> Training:
+    """Returns the training settings: recipe, adaptation, the regime's row, changes."""
+    recipe = experiment.recipe
+    fields = recipe.training.model_dump()
+    if regime.trainable.start == "base":
+        fields |= recipe.adaptation
+    try:
+        return Training(**{**fields, **changes, **regime.training})
+    except ValueError as error:
+        raise InputError(
+            f"Training settings of {regime.name}. Wanted: fields of `training`. "
+            f"Received: {' '.join(str(error).split())}."
+        ) from error
+
+
+def run(
+    regime: Regime,
+    experiment: Experiment,
+    *,
+    seed: int,
+    fraction: float = 1.0,
+    base: pathlib.Path | None = None,
+    settings: Training | None = None,
+    checkpoints: pathlib.Path | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Result:
+    """Runs a regime once.
+
+    Args:
+        regime: Regime, or `BASE`.
+        experiment: Experiment. Samples and task.
+        seed: int. Initialisation, order of data and choice of the label fraction.
+        fraction: float in (0, 1]. Share of the target's labels.
+        base: path of the base model, for regimes that start from it.
+        settings: Training. [default: what recipe and regime say]
+        checkpoints: folder for resuming, or None.
+        log: called with one line per epoch.
+
+    Raises:
+        RuntimeError: a frozen weight moved, or an adapter factor did not.
+    """
+    settings = settings or settings_of(regime, experiment)
+    start = time.monotonic()
+    if regime.trainable.moves == "nothing":
+        return _finish(models.load(base), None, None, start, experiment)
+    samples = experiment.training(regime.data, fraction, seed)
+    if regime.trainable.moves == "forest":
+        forest = _grow(samples, experiment, seed)
+        return _finish(None, forest, None, start, experiment)
+    model = _prepare(regime, experiment, samples[0], seed, base)
+    outcome = loop.train(
+        model,
+        *samples,
+        task=experiment.task,
+        settings=settings,
+        seed=seed,
+        verify=_verifier(model),
+        checkpoints=checkpoints,
+        log=log,
+    )
+    return _finish(model, None, outcome, start, experiment)
+
+
+def _prepare(
+    regime: Regime,
+    experiment: Experiment,
+    sample: "data.Sample",
+    seed: int,
+    base: pathlib.Path | None,
+) -> keras.Model:
+    what = regime.trainable
+    if what.start == "fresh":
+        return experiment.fresh(sample, seed)
+    model = models.load(base)
+    models.check_input(model, sample.info.bands, sample.info.pixel_scale)
+    if what.moves == "lora":
+        return adapters.apply(
+            model,
+            rank=what.rank,
+            alpha=what.alpha,
+            dropout=what.dropout,
+            targets=what.targets,
+            batch_norm=what.batch_norm,
+            seed=seed,
+        )
+    _freeze_all_but(model, _MOVING[what.moves])
+    return model
+
+
+def _freeze_all_but(model: keras.Model, pattern: str) -> None:
+    for layer in model.layers:
+        layer.trainable = re.fullmatch(pattern, layer.name) is not None
+    if not model.trainable_variables:
+        raise InputError(
+            f"Wanted: layers named {pattern} to train. Received: none in this model, "
+            f"with layers {', '.join(layer.name for layer in model.layers)}."
+        )
+
+
+def _verifier(model: keras.Model) -> Callable[[int], None]:
+    """Returns the check of step 1 and 2: what is frozen rests, factors move."""
+    before = adapters.snapshot(model)
+
+    def verify(step: int) -> None:
+        changed = adapters.frozen_changed(before, model)
+        if changed:
+            raise RuntimeError(f"Frozen weights moved at step {step}: {changed[:5]}.")
+        still = adapters.unmoved_factors(before, model, step)
+        if still:
+            raise RuntimeError(f"Adapter factors rest after step {step}: {still[:5]}.")
+
+    return verify
+
+
+def _grow(
+    samples: tuple["data.Sample", "data.Sample"], experiment: Experiment, seed: int
+) -> "baselines.RandomForest":
+    train, validation = samples
+    label = experiment.task.label
+    forest = baselines.RandomForest(seed=seed)
+    return forest.fit(
+        _photometry(train),
+        train.table[label],
+        _photometry(validation),
+        validation.table[label],
+    )
+
+
+def _photometry(sample: "data.Sample") -> np.ndarray:
+    batches = data.ordered_batches(sample, batch_size=256)
+    chunks = [features.aperture_photometry(np.asarray(batch)) for batch in batches]
+    return np.concatenate(chunks)
+
+
+def _finish(
+    model: keras.Model | None,
+    forest: "baselines.RandomForest | None",
+    outcome: loop.Outcome | None,
+    start: float,
+    experiment: Experiment,
+) -> Result:
+    trainable = sum(math.prod(v.shape) for v in model.trainable_variables) if (
+        model is not None and outcome is not None
+    ) else 0  # fmt: skip
+    cost = {
+        "trainable_parameters": trainable,
+        "examples_seen": outcome.examples_seen if outcome else 0,
+        "seconds": time.monotonic() - start,
+        "peak_memory_gib": peak_memory_gib(),
+    }
+    history = outcome.history if outcome else []
+    score = outcome.best_score if outcome else math.nan
+    return Result(model, forest, history, score, cost)

@@ -1,0 +1,136 @@
+"""A run folder: everything that one fit produced, each file whole or absent.
+
+Equal runs write equal bytes, but for `cost.json`, which holds times and memory.
+"""
+
+import csv
+import io
+import json
+import pathlib
+import shutil
+import zipfile
+from typing import Any
+
+import keras
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kphotoz.errors import InputError
+from kphotoz.files import atomic, hash_file, write_json, write_text
+
+__all__ = ["RunFolder", "write_parquet"]
+
+_IDENTITY = "recipe.yaml"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
+
+
+class RunFolder:
+    """A folder that one run writes into.
+
+    Args:
+        path: path of the folder.
+    """
+
+    def __init__(self, path: pathlib.Path | str) -> None:
+        self.path = pathlib.Path(path)
+
+    def claim(self, identity: str, resume: bool) -> None:
+        """Creates the folder for a run with this resolved recipe, or goes on in it.
+
+        Raises:
+            InputError: the folder holds something already and `resume` is not set, or
+                it belongs to another recipe.
+        """
+        recipe = self.path / _IDENTITY
+        occupied = self.path.is_file() or (
+            self.path.is_dir() and any(self.path.iterdir())
+        )
+        if occupied and not resume:
+            raise InputError(
+                f"Wanted: a new or empty folder. Received: {self.path}, which exists. "
+                "Add --resume to go on there, or choose another --out."
+            )
+        if occupied and recipe.exists() and recipe.read_text() != identity:
+            raise InputError(
+                f"Wanted: the recipe that {self.path} was begun with. Received: another, "
+                f"first difference {_difference(recipe.read_text(), identity)}. "
+                "Repeat the first command, or choose another --out."
+            )
+        if occupied and not recipe.exists():
+            raise InputError(
+                f"Wanted: a run folder to resume. Received: {self.path}, which holds no "
+                f"{_IDENTITY}. Choose another --out."
+            )
+        write_text(recipe, identity)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended: metrics are written last."""
+        return (self.path / "metrics.json").exists()
+
+    def save_model(self, model: keras.Model) -> None:
+        """Writes `model.keras`, in equal bytes for equal models."""
+        with atomic(self.path / "model.keras") as aside:
+            model.save(aside)
+            _strip_dates(aside)
+
+    def save_adapter(self, model: keras.Model, base: pathlib.Path) -> None:
+        """Writes `adapter.safetensors` and `run.json`, which names the base and its hash.
+
+        Args:
+            model: keras.Model made by `adapters.apply`.
+            base: path of the base's run folder.
+        """
+        from kphotoz import adapters
+
+        adapters.save(model, self.path / "adapter.safetensors")
+        link = {"base": str(base.resolve()), "sha256": hash_file(base / "model.keras")}
+        write_json(self.path / "run.json", link)
+
+    def save_history(self, history: list[dict]) -> None:
+        """Writes `history.csv`, a row per judged epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(history[0]) if history else ["epoch"])
+        writer.writeheader()
+        writer.writerows(history)
+        write_text(self.path / "history.csv", text.getvalue())
+
+    def save_json(self, name: str, value: Any) -> None:
+        """Writes `name`.json."""
+        write_json(self.path / f"{name}.json", value)
+
+    def read_json(self, name: str) -> Any:
+        """Returns the content of `name`.json."""
+        return json.loads((self.path / f"{name}.json").read_text())
+
+    def clear_checkpoints(self) -> None:
+        """Removes the checkpoints of a run that has ended."""
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+
+
+def write_parquet(path: pathlib.Path, columns: dict[str, Any]) -> None:
+    """Writes columns to a parquet file, atomically."""
+    with atomic(path) as aside:
+        pq.write_table(pa.table(columns), aside)
+
+
+def _strip_dates(path: pathlib.Path) -> None:
+    """Rewrites a .keras file without the time at which it was saved."""
+    undated = path.with_suffix(".undated")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(undated, "w") as new:
+        for item in old.infolist():
+            content = old.read(item)
+            if item.filename == "metadata.json":
+                facts = json.loads(content)
+                facts.pop("date_saved", None)
+                content = json.dumps(facts).encode()
+            new.writestr(zipfile.ZipInfo(item.filename, _EPOCH), content)
+    undated.replace(path)
+
+
+def _difference(old: str, new: str) -> str:
+    pairs = zip(old.splitlines() + [""], new.splitlines() + [""], strict=False)
+    for before, after in pairs:
+        if before != after:
+            return f"{before.strip()!r} against {after.strip()!r}"
+    return "in its length"
