@@ -1,0 +1,155 @@
+"""Band-wise asinh stretch of survey pixels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kphotoz.errors import InputError
+
+__all__ = ["BandStretch"]
+
+
+@keras.saving.register_keras_serializable(package="kphotoz")
+class BandStretch(keras.layers.Layer):
+    """Compresses the range of survey pixels band by band.
+
+    The output of band b is ``arcsinh(x_b / softening_b) / scales_b``: linear within
+    the noise, logarithmic above it, so that no band drowns or saturates. It always
+    computes in float32. Band order and pixel scale are part of the layer and thus of
+    a saved model.
+
+    Args:
+        bands: sequence of str. Band names in the order of the last axis.
+        pixel_scale: float or None. Pixel size [arcsec]; None means unknown.
+        scales: sequence of float > 0, one per band. Divisor after the stretch.
+            [default: 1 for every band]
+        softening: sequence of float > 0, one per band. Noise of a pixel
+            [survey flux unit]. [default: 1 for every band]
+
+    Input and output shape: `(batch, height, width, band)`.
+
+    Example:
+
+    ```python
+    stretch = kphotoz.layers.BandStretch("gri", 0.168, softening=[0.02, 0.02, 0.03])
+    ```
+
+    Source: the arcsinh scale of Lupton, Gunn & Szalay 1999, AJ 118, 1406.
+    """
+
+    def __init__(
+        self,
+        bands: Sequence[str],
+        pixel_scale: float | None,
+        scales: Sequence[float] | None = None,
+        softening: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.bands = [str(band) for band in bands]
+        self.pixel_scale = None if pixel_scale is None else float(pixel_scale)
+        self.scales = self._numbers("scales", scales)
+        self.softening = self._numbers("softening", softening)
+
+    def _numbers(self, name: str, values: Sequence[float] | None) -> list[float]:
+        numbers = [1.0] * len(self.bands) if values is None else list(values)
+        numbers = [float(number) for number in numbers]
+        good = all(np.isfinite(number) and number > 0 for number in numbers)
+        if len(numbers) != len(self.bands) or not good:
+            raise ValueError(
+                f"`{name}` must hold one positive number for each of the bands "
+                f"{self.bands}. Received: {name}={values!r}."
+            )
+        return numbers
+
+    @classmethod
+    def from_images(
+        cls,
+        images: np.ndarray,
+        bands: Sequence[str],
+        pixel_scale: float | None,
+        **kwargs: Any,
+    ) -> "BandStretch":
+        """Returns the stretch whose numbers are fitted to training images.
+
+        The softening is the pixel noise of the band; the scale is the root mean square
+        of the stretched central quarter (half of each side), so outputs are of order 1.
+
+        Args:
+            images: float array `(n, height, width, band)`, survey flux units.
+            bands: sequence of str. Band names in the order of the last axis.
+            pixel_scale: float or None. Pixel size [arcsec].
+            **kwargs: arguments of the layer, such as `name`.
+
+        Raises:
+            InputError: if the number of bands differs from the last axis.
+        """
+        from kphotoz.features import noise_sigma
+
+        images = np.asarray(images, "float32")
+        if images.ndim != 4 or images.shape[-1] != len(list(bands)):
+            raise InputError(
+                f"Wanted: images (n, height, width, {len(list(bands))}) for the bands "
+                f"{list(bands)}. Received: shape {images.shape}. Put the band last."
+            )
+        softening = noise_sigma(images)
+        height, width = images.shape[1:3]
+        rows = slice(height // 4, height - height // 4)
+        columns = slice(width // 4, width - width // 4)
+        centre = np.arcsinh(images[:, rows, columns] / softening)
+        scales = np.sqrt(np.mean(np.square(centre, dtype="float64"), axis=(0, 1, 2)))
+        scales = np.where(scales > 0, scales, 1.0)
+        return cls(bands, pixel_scale, scales.tolist(), softening.tolist(), **kwargs)
+
+    def check(self, bands: Sequence[str], pixel_scale: float | None) -> None:
+        """Refuses a survey with another band order or pixel scale.
+
+        Args:
+            bands: sequence of str. Band order of the survey.
+            pixel_scale: float or None. Pixel size of the survey [arcsec]; None means
+                unknown and passes.
+
+        Raises:
+            InputError: naming the wanted and the received order or scale.
+        """
+        received = [str(band) for band in bands]
+        if received != self.bands:
+            raise InputError(
+                f"Wanted: bands in the order {','.join(self.bands)} of the model. "
+                f"Received: {','.join(received)}. Reorder the last axis of the images."
+            )
+        known = pixel_scale is not None and self.pixel_scale is not None
+        if known and abs(pixel_scale / self.pixel_scale - 1.0) > 0.01:
+            raise InputError(
+                f"Wanted: pixels of {self.pixel_scale:g} arcsec, as the model was "
+                f"trained on. Received: {pixel_scale:g} arcsec. Resample the images."
+            )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if input_shape[-1] != len(self.bands):
+            raise ValueError(
+                f"The last axis must hold the {len(self.bands)} bands {self.bands}. "
+                f"Received: input_shape={tuple(input_shape)}."
+            )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        softening = ops.convert_to_tensor(self.softening, self.compute_dtype)
+        scales = ops.convert_to_tensor(self.scales, self.compute_dtype)
+        return ops.arcsinh(inputs / softening) / scales
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "bands": self.bands,
+            "pixel_scale": self.pixel_scale,
+            "scales": self.scales,
+            "softening": self.softening,
+        }

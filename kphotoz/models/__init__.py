@@ -1,0 +1,7 @@
+"""Redshift models: plain Keras models that take raw survey pixels."""
+
+from kphotoz.models.architecture import ARCHITECTURES, TRAINING, resolve
+from kphotoz.models.files import load
+from kphotoz.models.photoz import build_photoz
+
+__all__ = ["ARCHITECTURES", "TRAINING", "build_photoz", "load", "resolve"]

@@ -1,0 +1,78 @@
+"""The settings of each architecture and their checks."""
+
+from typing import Any
+
+from kphotoz.errors import InputError, unknown
+
+__all__ = ["ARCHITECTURES", "TRAINING", "resolve"]
+
+# Our choices, made on inner validation splits of real SDSS quasar images.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "small_cnn": {
+        "branch": "both",
+        "crop": 32,
+        "filters": [16, 32, 64],
+        "image_units": 64,
+        "image_dropout": 0.2,
+        "photometry_units": [128, 128],
+        "photometry_dropout": 0.0,
+        "radii": [2.5, 4.5, 8.0],
+        "squash": 4.0,
+        "head_units": [64],
+        "head_dropout": 0.0,
+    },
+    "resnet18": {
+        "branch": "image",
+        "crop": None,
+        "photometry_units": [128, 128],
+        "photometry_dropout": 0.0,
+        "radii": [2.5, 4.5, 8.0],
+        "squash": 4.0,
+        "head_units": [512, 256],
+        "head_dropout": 0.5,
+    },
+}
+
+TRAINING: dict[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-2,
+    "epochs": 60,
+    "batch_size": 64,
+    "ema": 0.99,
+    "loss": "robust",
+    "warm_up": 0.05,
+    "schedule": "cosine",
+    "clip_norm": 1.0,
+}
+
+BRANCHES = ("both", "image", "photometry")
+
+
+def resolve(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Returns the architecture with every default filled in.
+
+    Args:
+        architecture: dict with `name` and any settings of `ARCHITECTURES[name]`.
+
+    Raises:
+        InputError: for an unknown name, setting or branch.
+    """
+    given = dict(architecture)
+    name = given.pop("name", "small_cnn")
+    if name not in ARCHITECTURES:
+        raise unknown("architecture", name, ARCHITECTURES)
+    settings = ARCHITECTURES[name]
+    for key in given:
+        if key not in settings:
+            raise unknown(f"setting of {name}", key, settings)
+    settings = {"name": name, **settings, **given}
+    if settings["branch"] not in BRANCHES:
+        raise unknown("branch", settings["branch"], BRANCHES)
+    crop = settings["crop"]
+    if crop is not None and (not isinstance(crop, int) or crop < 4):
+        raise InputError(
+            f"Wanted: crop as a number of pixels, at least 4, or null. Received: "
+            f"{crop!r}. Leave it out for the default."
+        )
+    return settings

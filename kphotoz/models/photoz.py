@@ -1,0 +1,175 @@
+"""Redshift models from raw survey pixels."""
+
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kphotoz.errors import InputError
+from kphotoz.layers import AperturePhotometry, BandStretch, RandomDihedral
+from kphotoz.models.architecture import resolve
+from kphotoz.models.resnet import resnet18_trunk
+from kphotoz.models.small_cnn import small_cnn_trunk
+
+__all__ = ["build_photoz"]
+
+
+def build_photoz(
+    architecture: dict[str, Any],
+    images: np.ndarray,
+    redshifts: np.ndarray,
+    *,
+    bands: Sequence[str],
+    pixel_scale: float | None,
+    seed: int,
+) -> keras.Model:
+    """Returns an uncompiled model from raw survey pixels to a redshift.
+
+    The model is one flat Functional graph of named layers: stretch, crop, augmentation
+    (in training only), image trunk, aperture photometry of the same pixels, and the
+    redshift regressor, whose layers start with `head_`. Equal arguments give equal
+    layer names and equal weights.
+
+    Args:
+        architecture: dict. `name` ("small_cnn" or "resnet18"), `branch` ("both",
+            "image" or "photometry") and settings of `ARCHITECTURES[name]`.
+        images: float array `(n, height, width, band)`, survey flux units. Training
+            images to which stretch and photometry are fitted; 2,000 are plenty.
+        redshifts: float array `(n,)`. Training labels, for the start of the output.
+        bands: sequence of str. Band order of the images.
+        pixel_scale: float or None. Pixel size [arcsec], None if unknown.
+        seed: int. Start of weights, dropout and augmentation.
+
+    Returns:
+        keras.Model from `(batch, height, width, band)` to `(batch, 1)`, float32.
+
+    Raises:
+        InputError: for an unknown setting or images that do not fit the bands.
+    """
+    settings = resolve(architecture)
+    images = np.asarray(images, "float32")
+    labels = np.asarray(redshifts, "float64")
+    labels = labels[np.isfinite(labels)]
+    _check(images, labels, bands)
+    with _seeded(seed):
+        pixels = keras.Input(images.shape[1:], name="image", dtype="float32")
+        parts = []
+        if settings["branch"] != "photometry":
+            parts.append(_image_branch(settings, pixels, images, bands, pixel_scale))
+        if settings["branch"] != "image":
+            parts.append(
+                _photometry_branch(settings, pixels, images, bands, pixel_scale)
+            )
+        features = parts[0]
+        if len(parts) > 1:
+            features = keras.layers.Concatenate(name="features")(parts)
+        redshift = _head(settings, features, labels)
+        return keras.Model(pixels, redshift, name=f"photoz_{settings['name']}")
+
+
+def _check(images: np.ndarray, labels: np.ndarray, bands: Sequence[str]) -> None:
+    if images.ndim != 4 or images.shape[-1] != len(list(bands)):
+        raise InputError(
+            f"Wanted: images (n, height, width, {len(list(bands))}) for the bands "
+            f"{list(bands)}. Received: shape {images.shape}. Put the band last."
+        )
+    if not len(images) or not len(labels):
+        raise InputError(
+            f"Wanted: training images and finite redshifts. Received: {len(images)} "
+            f"images, {len(labels)} finite redshifts. Check the training split."
+        )
+    if not np.isfinite(images).all():
+        raise InputError(
+            "Wanted: finite pixels. Received: NaN or infinity in the training images. "
+            "Replace such pixels by 0 or leave the images out."
+        )
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds what Keras draws default seeds from, and restores it afterwards."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _image_branch(
+    settings: dict[str, Any],
+    pixels: Any,
+    images: np.ndarray,
+    bands: Sequence[str],
+    pixel_scale: float | None,
+) -> Any:
+    stretch = BandStretch.from_images(images, bands, pixel_scale, name="stretch")
+    outputs = pixels
+    crop = settings["crop"]
+    height, width = images.shape[1:3]
+    if crop is not None and (height > crop or width > crop):
+        rows, columns = max(height - crop, 0), max(width - crop, 0)
+        margins = (
+            (rows // 2, rows - rows // 2),
+            (columns // 2, columns - columns // 2),
+        )
+        outputs = keras.layers.Cropping2D(margins, dtype="float32", name="crop")(
+            outputs
+        )
+    outputs = stretch(outputs)
+    dihedral = RandomDihedral(seed=random.randint(0, 2**31 - 1), name="dihedral")
+    trunk = {"small_cnn": small_cnn_trunk, "resnet18": resnet18_trunk}
+    return trunk[settings["name"]](settings, dihedral(outputs))
+
+
+def _photometry_branch(
+    settings: dict[str, Any],
+    pixels: Any,
+    images: np.ndarray,
+    bands: Sequence[str],
+    pixel_scale: float | None,
+) -> Any:
+    photometry = AperturePhotometry.from_images(
+        images, settings["radii"], settings["squash"], name="photometry"
+    )
+    outputs = photometry(pixels)
+    for number, units in enumerate(settings["photometry_units"], start=1):
+        layer = keras.layers.Dense(
+            units,
+            activation="silu",
+            kernel_initializer="he_normal",
+            name=f"photometry_dense_{number}",
+        )
+        outputs = layer(outputs)
+        if settings["photometry_dropout"]:
+            outputs = keras.layers.Dropout(
+                settings["photometry_dropout"], name=f"photometry_dropout_{number}"
+            )(outputs)
+    return outputs
+
+
+def _head(settings: dict[str, Any], features: Any, labels: np.ndarray) -> Any:
+    """Returns the redshift: dense layers, then one that starts at the median label."""
+    outputs = features
+    for number, units in enumerate(settings["head_units"], start=1):
+        layer = keras.layers.Dense(
+            units, activation="silu", name=f"head_dense_{number}"
+        )
+        outputs = layer(outputs)
+        if settings["head_dropout"]:
+            outputs = keras.layers.Dropout(
+                settings["head_dropout"], name=f"head_dropout_{number}"
+            )(outputs)
+    spread = 0.7413 * float(np.subtract(*np.percentile(labels, [75, 25])))
+    return keras.layers.Dense(
+        1,
+        kernel_initializer=keras.initializers.VarianceScaling(
+            scale=max(spread, 1e-3) ** 2, mode="fan_in"
+        ),
+        bias_initializer=keras.initializers.Constant(float(np.median(labels))),
+        dtype="float32",
+        name="head_redshift",
+    )(outputs)
