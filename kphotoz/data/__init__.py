@@ -1,0 +1,32 @@
+"""Surveys by name, a user's own files, and the batches that models are fed with.
+
+TensorFlow and TFDS are imported by the functions that need them, not by this module.
+"""
+
+import importlib
+from typing import Any
+
+# Public name -> the module that defines it; loaded when first asked for.
+_HOMES = {
+    "FileSpec": "file_spec",
+    "Sample": "sample",
+    "SurveyInfo": "survey_info",
+    "build_survey": "survey",
+    "check_disjoint": "leakage",
+    "describe_survey": "survey",
+    "import_file": "importing",
+    "list_surveys": "survey",
+    "open_file": "importing",
+    "open_survey": "survey",
+    "ordered_batches": "batches",
+    "stream_file": "stream",
+    "training_batches": "batches",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,128 @@
+"""tf.data pipelines: cached pixels, shuffled, batched, copied to the device last.
+
+The pixels of a split are cached once for all its subsets, regimes and epochs; what is
+shuffled are row numbers. So the order of data is a pure function of (seed, epoch,
+step), no global seed plays a part, and a run may go on in the middle of an epoch.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kphotoz.backend import devices
+from kphotoz.data.sample import Sample
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = ["epoch_order", "ordered_batches", "to_device", "training_batches"]
+
+_AHEAD = 2  # batches kept ready on the device; our choice
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Returns the order of `count` rows in one epoch, (count,) int64.
+
+    Args:
+        count: int >= 0. Number of rows.
+        seed: int >= 0. Seed of the run.
+        epoch: int >= 0. Number of the epoch.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def training_batches(
+    sample: Sample,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    labels: str | np.ndarray = "redshift",
+    weights: np.ndarray | None = None,
+    first_step: int = 0,
+) -> "tf.data.Dataset":
+    """Returns the batches of one epoch, (images, labels) or (images, labels, weights).
+
+    Args:
+        sample: Sample. What to train on.
+        batch_size: int > 0. Examples in a batch; the last batch may be short.
+        seed: int >= 0. Seed of the run.
+        epoch: int >= 0. Number of the epoch.
+        labels: str or (n,) array. A column of the table or labels in table order.
+        weights: (n,) array or None. Weights of the examples in table order.
+        first_step: int >= 0. Batches of this epoch that were already seen.
+
+    Returns:
+        tf.data.Dataset of float32 tensors (batch, height, width, band), (batch,) and,
+        with weights, (batch,).
+    """
+    values = sample.table[labels] if isinstance(labels, str) else labels
+    columns = [_aligned(sample, values, "labels")]
+    if weights is not None:
+        columns.append(_aligned(sample, weights, "weights"))
+    order = epoch_order(len(sample), seed, epoch)[first_step * batch_size :]
+    return to_device(_batches(sample, order, columns, batch_size))
+
+
+def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
+    """Returns batches of images in table order; the last batch may be short.
+
+    Args:
+        sample: Sample. What to read.
+        batch_size: int > 0. Examples in a batch.
+    """
+    return to_device(_batches(sample, np.arange(len(sample)), [], batch_size))
+
+
+def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Returns the data set with its last step: batches wait on the device.
+
+    Where TensorFlow computes on a GPU the batches are copied there ahead of time;
+    elsewhere, and under JAX, which copies one batch ahead itself, they wait in memory.
+    """
+    tf = devices.tensorflow()
+    options = tf.data.Options()
+    options.deterministic = True
+    # Batches are already in their final form: sharding by file would do nothing good.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    dataset = dataset.with_options(options)
+    found = devices.gpus() if devices.name() == "tensorflow" else []
+    if not found:
+        return dataset.prefetch(_AHEAD)
+    return dataset.apply(
+        tf.data.experimental.prefetch_to_device(f"/{found[0]}", _AHEAD)
+    )
+
+
+def _aligned(sample: Sample, values: np.ndarray, what: str) -> np.ndarray:
+    values = np.asarray(values, np.float32)
+    if len(values) != len(sample):
+        raise ValueError(
+            f"`{what}` must have one value for each of {len(sample)} rows. "
+            f"Received: {len(values)}."
+        )
+    return values
+
+
+def _batches(
+    sample: Sample, order: np.ndarray, columns: list[np.ndarray], batch_size: int
+) -> "tf.data.Dataset":
+    tf = devices.tensorflow()
+    shape = (
+        None,
+        sample.info.image_size,
+        sample.info.image_size,
+        len(sample.info.bands),
+    )
+    shuffled = tuple(column[order] for column in columns)
+
+    def read(rows: "tf.Tensor", *values: "tf.Tensor") -> "tf.Tensor | tuple":
+        images = tf.numpy_function(sample.gather, [rows], tf.float32)
+        images.set_shape(shape)
+        return (images, *values) if values else images
+
+    dataset = tf.data.Dataset.from_tensor_slices((order.astype(np.int64), *shuffled))
+    # Two readers at a time: one copies while the other waits for the device.
+    return dataset.batch(batch_size).map(read, num_parallel_calls=2, deterministic=True)

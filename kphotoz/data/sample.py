@@ -1,0 +1,141 @@
+"""A set of examples in fixed order: splits of surveys, their subsets and unions."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from kphotoz.data.split_store import COLUMNS, SplitStore
+from kphotoz.data.survey_info import SurveyInfo
+from kphotoz.errors import InputError
+from kphotoz.files import hash_arrays
+
+__all__ = ["Sample"]
+
+
+class Sample:
+    """Examples of one or several survey splits; the catalogue in memory, pixels later.
+
+    Subsets and unions share the pixels of the splits that they are made of.
+
+    Args:
+        parts: sequence of (SplitStore, integer array). Rows of each split, in order.
+    """
+
+    def __init__(self, parts: Sequence[tuple[SplitStore, np.ndarray]]) -> None:
+        if not parts:
+            raise ValueError("`parts` must hold at least one split. Received: none.")
+        self._parts = [(store, np.asarray(rows, np.int64)) for store, rows in parts]
+        self._ends = np.cumsum([len(rows) for _, rows in self._parts])
+
+    @property
+    def info(self) -> SurveyInfo:
+        """Facts about the survey of the first part."""
+        return self._parts[0][0].info
+
+    @functools.cached_property
+    def table(self) -> dict[str, np.ndarray]:
+        """One row per example.
+
+        `id`, `group` and `survey` are str; `redshift`, `redshift_error`, `z_true` and
+        `magnitude` float64, NaN where there is none.
+        """
+        table = {
+            name: np.concatenate(
+                [store.table[name][rows] for store, rows in self._parts]
+            )
+            for name in COLUMNS
+        }
+        names = [
+            np.full(len(rows), store.info.name, object) for store, rows in self._parts
+        ]
+        return table | {"survey": np.concatenate(names)}
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def select(self, rows: np.ndarray) -> "Sample":
+        """Returns the subset given by a boolean mask or by distinct row numbers.
+
+        The subset keeps the order of this sample, whatever the order of the numbers.
+
+        Args:
+            rows: (n,) bool, or (m,) integers in 0..n-1, each at most once.
+        """
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise ValueError(
+                    f"A mask must have shape ({len(self)},). Received: {rows.shape}."
+                )
+            rows = np.flatnonzero(rows)
+        rows = rows.astype(np.int64)
+        chosen = np.unique(rows)
+        if len(chosen) != len(rows):
+            raise ValueError("Row numbers must be distinct. Received: repeated ones.")
+        if len(chosen) and not 0 <= chosen[0] <= chosen[-1] < len(self):
+            raise ValueError(
+                f"Rows must lie in 0..{len(self) - 1}. Received: {rows!r}."
+            )
+        parts = []
+        for (store, own), end in zip(self._parts, self._ends, strict=True):
+            start = end - len(own)
+            parts.append(
+                (store, own[chosen[(chosen >= start) & (chosen < end)] - start])
+            )
+        return Sample(parts)
+
+    def union(self, other: "Sample") -> "Sample":
+        """Returns this sample's rows followed by the other's.
+
+        Raises:
+            InputError: bands, image size or pixel scale disagree.
+        """
+        for field in ("bands", "image_size", "pixel_scale", "unit"):
+            mine, theirs = getattr(self.info, field), getattr(other.info, field)
+            if mine != theirs:
+                raise InputError(
+                    f"Wanted: surveys of equal {field} to be joined. Received: "
+                    f"{self.info.name} has {mine!r}, {other.info.name} has {theirs!r}. "
+                    "Build one of them to match the other."
+                )
+        return Sample(self._parts + other._parts)
+
+    def images(self, limit: int | None = None) -> np.ndarray:
+        """Returns images in table order.
+
+        Args:
+            limit: int or None. At most so many, evenly spaced over the sample.
+
+        Returns:
+            (n, height, width, band) float32 in the survey's unit.
+        """
+        rows = np.arange(len(self))
+        if limit is not None and limit < len(rows):
+            rows = np.linspace(0, len(self) - 1, limit).round().astype(np.int64)
+        return self.gather(rows)
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the images of the given row numbers, in their order.
+
+        Args:
+            rows: (n,) integers in 0..len - 1.
+
+        Returns:
+            (n, height, width, band) float32 in the survey's unit.
+        """
+        rows = np.asarray(rows, np.int64)
+        size, bands = self.info.image_size, len(self.info.bands)
+        images = np.empty((len(rows), size, size, bands), np.float32)
+        for (store, own), end in zip(self._parts, self._ends, strict=True):
+            start = end - len(own)
+            mine = (rows >= start) & (rows < end)
+            if mine.any():
+                images[mine] = store.pixels[own[rows[mine] - start]]
+        return images
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256 of ids and labels in order, in hexadecimal."""
+        text = "\0".join([*self.table["survey"], *self.table["id"]]).encode()
+        labels = [self.table[name] for name in ("redshift", "redshift_error")]
+        return hash_arrays(np.frombuffer(text, np.uint8), *labels)

@@ -1,0 +1,100 @@
+"""One split of one survey: its catalogue and its pixels, each read once, kept after."""
+
+import functools
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kphotoz.data.survey_info import SurveyInfo
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+__all__ = ["COLUMNS", "SplitStore"]
+
+TEXT_COLUMNS = ("id", "group")
+NUMBER_COLUMNS = ("redshift", "redshift_error", "z_true", "magnitude")
+COLUMNS = TEXT_COLUMNS + NUMBER_COLUMNS
+_BATCH = 256  # examples read at once; our choice
+
+
+class SplitStore:
+    """The examples of one split in the fixed order of their TFDS files.
+
+    Args:
+        builder: a built tfds builder. It is only read.
+        split: str. Name of the split; a split that the survey lacks is empty.
+        info: SurveyInfo. Facts about the survey.
+    """
+
+    def __init__(
+        self, builder: "tfds.core.DatasetBuilder", split: str, info: SurveyInfo
+    ) -> None:
+        self.builder = builder
+        self.split = split
+        self.info = info
+
+    def __len__(self) -> int:
+        return self.info.counts.get(self.split, 0)
+
+    @functools.cached_property
+    def table(self) -> dict[str, np.ndarray]:
+        """The catalogue: one row per example, text columns as str, numbers float64."""
+        present = set(self.builder.info.features)
+        batches = list(self._read([name for name in COLUMNS if name in present]))
+        table = {}
+        for name in COLUMNS:
+            rows = [batch[name] for batch in batches if name in batch]
+            column = np.concatenate(rows) if rows else None
+            table[name] = self._column(name, column)
+        return table
+
+    @functools.cached_property
+    def pixels(self) -> np.ndarray:
+        """The images, (n, height, width, band) float32, in memory or on scratch disk."""
+        size, bands = self.info.image_size, len(self.info.bands)
+        pixels = _allocate((len(self), size, size, bands))
+        start = 0
+        for batch in self._read(["image"]):
+            stop = start + len(batch["image"])
+            pixels[start:stop] = batch["image"]
+            start = stop
+        return pixels
+
+    def _column(self, name: str, column: np.ndarray | None) -> np.ndarray:
+        if name in TEXT_COLUMNS:
+            if column is None:
+                return np.full(len(self), "", dtype=object)
+            return np.array([item.decode() for item in column], dtype=object)
+        if column is None:
+            return np.full(len(self), np.nan)
+        return column.astype(np.float64)
+
+    def _read(self, names: list[str]) -> Any:
+        if not len(self):
+            return iter(())
+        import tensorflow_datasets as tfds
+
+        # One file after the other: interleaved reading would still be deterministic,
+        # but its order would change with TFDS' defaults.
+        config = tfds.ReadConfig(
+            interleave_cycle_length=1, try_autocache=False, add_tfds_id=False
+        )
+        dataset = self.builder.as_dataset(
+            split=self.split,
+            shuffle_files=False,
+            read_config=config,
+            decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+        )
+        return tfds.as_numpy(dataset.batch(_BATCH).prefetch(2))
+
+
+def _allocate(shape: tuple[int, ...]) -> np.ndarray:
+    # Half of the free memory is our choice: the model and its batches need the rest.
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 4 * np.prod(shape, dtype=np.int64) <= free // 2:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)

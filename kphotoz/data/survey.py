@@ -1,0 +1,219 @@
+"""Surveys by name: which there are, what they declare, and their samples."""
+
+import contextlib
+import fcntl
+import importlib
+import os
+import pathlib
+import pkgutil
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kphotoz.backend import devices
+from kphotoz.data.sample import Sample
+from kphotoz.data.split_store import SplitStore
+from kphotoz.data.survey_info import SPLITS, SurveyInfo
+from kphotoz.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+__all__ = [
+    "build_survey",
+    "data_dir",
+    "describe_survey",
+    "list_surveys",
+    "open_builder",
+    "open_survey",
+]
+
+
+def data_dir() -> pathlib.Path:
+    """Returns TFDS's folder: TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    default = pathlib.Path.home() / "tensorflow_datasets"
+    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or default)
+
+
+def list_surveys() -> list[str]:
+    """Returns the names of the surveys, "builder/config", imported ones included."""
+    names = []
+    for builder in _builders():
+        if builder == "cutouts":
+            continue
+        configs = _module(builder).Builder.builder_configs
+        names += [f"{builder}/{config}" for config in configs] or [builder]
+    return sorted(names) + [f"cutouts/{name}" for name in _imported()]
+
+
+def open_survey(name: str, **options: Any) -> dict[str, Sample]:
+    """Returns the splits of a survey; builds it first where it is missing.
+
+    Args:
+        name: str. "builder/config", as in "mock_hsc/photometric", or "cutouts/NAME" for
+            an imported file (the newest import of that name).
+        options: passed to the builder's config, for example count=, seed=.
+
+    Returns:
+        dict of "train", "validation", "calibration" and "test" to Sample; a split that
+        the survey lacks is a Sample without rows.
+
+    Raises:
+        InputError: no such survey, or an option that it does not have.
+    """
+    builder = find_builder(name, **options)
+    build_survey(builder)
+    return open_builder(builder, name)
+
+
+def open_builder(builder: "tfds.core.DatasetBuilder", name: str) -> dict[str, Sample]:
+    """Returns the splits of a built TFDS builder.
+
+    Args:
+        builder: a tfds builder that was built.
+        name: str. Name to give the survey.
+    """
+    info = survey_info(builder, name)
+    stores = {split: SplitStore(builder, split, info) for split in SPLITS}
+    return {
+        split: Sample([(store, np.arange(len(store)))])
+        for split, store in stores.items()
+    }
+
+
+def describe_survey(name: str, **options: Any) -> SurveyInfo:
+    """Returns the facts about a survey without building it; no counts before it is."""
+    return survey_info(find_builder(name, **options), name)
+
+
+def survey_info(builder: "tfds.core.DatasetBuilder", name: str) -> SurveyInfo:
+    """Returns what a builder declares, as SurveyInfo."""
+    metadata = dict(builder.info.metadata or {})
+    shape = builder.info.features["image"].shape
+    scale = metadata.get("pixel_scale")
+    return SurveyInfo(
+        name=name,
+        bands=tuple(metadata["bands"]),
+        pixel_scale=None if scale is None else float(scale),
+        unit=metadata["unit"],
+        image_size=int(shape[0]),
+        label_kind=metadata["label_kind"],
+        counts={
+            split: int(info.num_examples) for split, info in builder.info.splits.items()
+        },
+        metadata=metadata,
+    )
+
+
+def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
+    """Returns the TFDS builder of a survey, built or not.
+
+    Raises:
+        InputError: no such survey, or an option that it does not have.
+    """
+    tfds = _tfds()
+    builder, _, config = str(name).partition("/")
+    if builder == "cutouts":
+        folders = _imported()
+        if config not in folders:
+            raise unknown("survey", name, list_surveys())
+        if options:
+            raise InputError(
+                f"Wanted: no options for {name}, which is an imported file. "
+                f"Received: {', '.join(options)}."
+            )
+        return tfds.builder_from_directory(folders[config])
+    if builder not in _builders():
+        raise unknown("survey", name, list_surveys())
+    module = _module(builder)
+    if config not in module.Builder.builder_configs and (config or options):
+        raise unknown("survey", name, list_surveys())
+    chosen = module.config(config, **options) if hasattr(module, "config") else config
+    return module.Builder(config=chosen or None, data_dir=data_dir())
+
+
+def build_survey(builder: "tfds.core.DatasetBuilder") -> None:
+    """Builds a TFDS data set where it is missing.
+
+    A second process that wants the same data set waits for the first. A build that is
+    killed leaves no half data set: TFDS writes aside and renames, and what a killed
+    build left aside is removed by the next one. On a terminal TFDS's progress bars are
+    shown, in a log one line at the start and one at the end.
+
+    Raises:
+        InputError: the disk cannot take the data set.
+    """
+    if _is_built(builder):
+        return
+    tfds = _tfds()
+    terminal = sys.stderr.isatty()
+    (tfds.enable_progress_bar if terminal else tfds.disable_progress_bar)()
+    folder = pathlib.Path(builder.data_dir)
+    try:
+        with _locked(folder):
+            if _is_built(builder):
+                return
+            for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
+                shutil.rmtree(stale, ignore_errors=True)
+            print(f"Building {_label(builder)} in {folder}", file=sys.stderr)
+            builder.download_and_prepare()
+    except OSError as error:
+        raise InputError(
+            f"Wanted: room for a data set in {folder}. Received: "
+            f"{error.strerror or error}. Set TFDS_DATA_DIR to a folder with space."
+        ) from error
+    counts = {key: info.num_examples for key, info in builder.info.splits.items()}
+    text = ", ".join(f"{count} {key}" for key, count in counts.items())
+    print(f"Built {_label(builder)}: {text}", file=sys.stderr)
+
+
+def _label(builder: "tfds.core.DatasetBuilder") -> str:
+    config = builder.builder_config
+    return f"{builder.name}/{config.name}" if config else builder.name
+
+
+def _is_built(builder: "tfds.core.DatasetBuilder") -> bool:
+    return (pathlib.Path(builder.data_dir) / "dataset_info.json").exists()
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    # The kernel drops the lock when its process dies, so that a kill cannot block us.
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f".{folder.name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _tfds() -> Any:
+    devices.tensorflow()
+    return importlib.import_module("tensorflow_datasets")
+
+
+def _builders() -> list[str]:
+    package = importlib.import_module("kphotoz_datasets")
+    return [
+        item.name
+        for item in pkgutil.iter_modules(package.__path__)
+        if item.ispkg
+        and importlib.util.find_spec(
+            f"kphotoz_datasets.{item.name}.{item.name}_dataset_builder"
+        )
+    ]
+
+
+def _module(builder: str) -> Any:
+    _tfds()
+    return importlib.import_module(
+        f"kphotoz_datasets.{builder}.{builder}_dataset_builder"
+    )
+
+
+def _imported() -> dict[str, pathlib.Path]:
+    """Returns the newest built folder of each imported file's name."""
+    built = data_dir().glob("cutouts/*/*/dataset_info.json")
+    newest = sorted(built, key=lambda path: path.stat().st_mtime_ns)
+    return {path.parents[1].name.rpartition("-")[0]: path.parent for path in newest}

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from kphotoz.backend import devices
+from kphotoz.data import ordered_batches, training_batches
+from kphotoz.data.batches import to_device
+
+
+def ids(sample, dataset):
+    """Returns the row of each example of each batch, found by its label."""
+    rows = {np.float32(z): row for row, z in enumerate(sample.table["redshift"])}
+    return [[rows[z] for z in batch[1].numpy()] for batch in dataset]
+
+
+def batches(sample, epoch=0, seed=3, **options):
+    return training_batches(sample, batch_size=16, seed=seed, epoch=epoch, **options)
+
+
+def test_images_stay_with_their_labels_and_weights(tiny, make_example):
+    train = tiny["train"]
+    weights = np.arange(40) / 2
+    seen = set()
+    for images, labels, weight in batches(train, weights=weights):
+        for image, z, w in zip(images.numpy(), labels.numpy(), weight.numpy()):
+            number = int(2 * w)
+            assert z == make_example(number)["redshift"]
+            np.testing.assert_array_equal(image, make_example(number)["image"])
+            seen.add(number)
+    assert seen == set(range(40))
+
+
+def test_order_is_a_function_of_seed_epoch_and_step_alone(tiny):
+    import keras
+
+    train = tiny["train"]
+    first = ids(train, batches(train))
+    keras.utils.set_random_seed(99)
+    assert ids(train, batches(train)) == first
+    assert ids(train, batches(train, first_step=1)) == first[1:]
+    assert ids(train, batches(train, epoch=1)) != first
+    assert ids(train, batches(train, seed=4)) != first
+    assert sorted(sum(first, [])) == list(range(40)) and len(first[-1]) == 8
+
+
+def test_ordered_batches_come_in_table_order_with_a_short_last_one(tiny):
+    got = [batch.numpy() for batch in ordered_batches(tiny["train"], batch_size=15)]
+    assert [len(batch) for batch in got] == [15, 15, 10]
+    np.testing.assert_array_equal(np.concatenate(got), tiny["train"].images())
+
+
+def test_last_step_is_the_copy_to_the_device(tiny, monkeypatch):
+    # No GPU is needed: the CPU stands in for it, under the same operation.
+    monkeypatch.setattr(devices, "gpus", lambda: ["CPU:0"])
+    monkeypatch.setattr(devices, "name", lambda: "tensorflow")
+    dataset = batches(tiny["train"])
+    copy = dataset._input_dataset
+    assert type(dataset).__name__ == "_PrefetchDataset"
+    assert type(copy).__name__ == "_CopyToDeviceDataset"
+    assert copy._target_device.endswith("CPU:0")
+    images, _ = next(iter(dataset))
+    assert images.shape == (16, 16, 16, 4)
+
+
+def test_without_a_gpu_the_last_step_is_a_plain_prefetch(tiny):
+    assert type(batches(tiny["train"])).__name__ == "_PrefetchDataset"
+    assert type(batches(tiny["train"])._input_dataset).__name__ == "_OptionsDataset"
+
+
+def test_batches_keep_their_values_on_the_way_to_the_device():
+    tf = devices.tensorflow()
+    got = [int(x) for x in to_device(tf.data.Dataset.range(5))]
+    assert got == [0, 1, 2, 3, 4]
+
+
+def test_labels_of_the_wrong_length_are_refused(tiny):
+    with pytest.raises(ValueError, match="40 rows. Received: 3"):
+        batches(tiny["train"], labels=np.zeros(3))
+
+
+def test_keras_trains_on_the_batches_under_either_backend(tiny):
+    import keras
+
+    # A linear model on one pixel of a constant label: the bias must reach the label.
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    history = model.fit(batches(tiny["train"]), shuffle=False, verbose=0)
+    predicted = model.predict(ordered_batches(tiny["train"], batch_size=40), verbose=0)
+    loss = np.mean((predicted[:, 0] - tiny["train"].table["redshift"]) ** 2)
+    np.testing.assert_allclose(history.history["loss"][0], loss, rtol=1e-5)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from kphotoz.data import check_disjoint
+from kphotoz.errors import InputError
+
+
+def test_table_and_pixels_hold_what_the_builder_wrote_in_its_order(tiny, make_example):
+    train = tiny["train"]
+    assert len(train) == 40 and len(tiny["calibration"]) == 0
+    for row, image in enumerate(train.images()):
+        wanted = make_example(row)
+        np.testing.assert_array_equal(image, wanted["image"])
+        assert train.table["id"][row] == wanted["id"]
+        assert train.table["redshift"][row] == wanted["redshift"]
+    assert np.isnan(train.table["z_true"]).all()
+    assert set(train.table["survey"]) == {"tiny_sky"}
+
+
+def test_subset_of_a_subset_shares_the_pixels_and_keeps_the_order(tiny, make_example):
+    subset = tiny["train"].select(np.array([30, 2, 7])).select([False, True, True])
+    assert list(subset.table["id"]) == ["object-7", "object-30"]
+    np.testing.assert_array_equal(subset.images()[1], make_example(30)["image"])
+    assert subset._parts[0][0] is tiny["train"]._parts[0][0]
+
+
+def test_union_puts_the_second_sample_after_the_first(tiny, make_example):
+    both = tiny["train"].select([0, 39]).union(tiny["test"])
+    assert len(both) == 12
+    np.testing.assert_array_equal(both.images()[2], make_example(40)["image"])
+    np.testing.assert_array_equal(
+        both.gather(np.array([11, 0])),
+        [make_example(49)["image"], make_example(0)["image"]],
+    )
+
+
+def test_limited_images_are_spread_over_the_sample(tiny, make_example):
+    images = tiny["train"].images(limit=3)
+    wanted = [make_example(number)["image"] for number in (0, 20, 39)]
+    np.testing.assert_array_equal(images, wanted)
+
+
+@pytest.mark.parametrize("rows", [[0, 0], [40], [-1], [True, False]])
+def test_impossible_rows_are_refused(tiny, rows):
+    with pytest.raises(ValueError, match="Received"):
+        tiny["train"].select(np.array(rows))
+
+
+def test_fingerprint_tells_samples_apart(tiny):
+    train = tiny["train"]
+    prints = {
+        sample.fingerprint() for sample in (train, tiny["test"], train.select([1]))
+    }
+    assert len(prints) == 3
+    assert train.fingerprint() == train.select(np.arange(40)).fingerprint()
+
+
+def test_two_spectra_of_one_source_in_training_and_test_are_refused(tiny):
+    train = tiny["train"]  # objects 2 k and 2 k + 1 are one group
+    check_disjoint(train, tiny["test"])
+    with pytest.raises(InputError, match="1 of 2 test rows.*'object-5'"):
+        check_disjoint(train.select([4, 10]), train.select([5, 20]))
