@@ -44,3 +44,22 @@ settings = click.option(
 resume = click.option(
     "--resume", is_flag=True, help="Go on where a killed run stopped."
 )
+
+
+def _set_precision(
+    context: click.Context, parameter: click.Parameter, value: str | None
+):
+    if value:
+        import keras
+
+        keras.config.set_dtype_policy(value)
+    return value
+
+
+precision = click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_bfloat16"]),
+    callback=_set_precision,
+    expose_value=False,
+    help="Arithmetic of the layers. [default: float32]",
+)

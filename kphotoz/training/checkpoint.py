@@ -39,7 +39,9 @@ def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
         ("optimizer/", model.optimizer.variables if model.optimizer else []),
     ):
         names = sorted(name for name in arrays if name.startswith(part))
-        if [arrays[name].shape for name in names] != [tuple(v.shape) for v in variables]:
+        if [arrays[name].shape for name in names] != [
+            tuple(v.shape) for v in variables
+        ]:
             raise InputError(
                 f"Wanted: a checkpoint of this very model. Received: other {part[:-1]} "
                 "variables. Delete the folder's checkpoints or use its own recipe."

@@ -1,0 +1,79 @@
+"""`kphotoz compare`: regimes over seeds and label fractions, one table with errors."""
+
+import json
+import pathlib
+import shlex
+import sys
+
+import click
+
+from kphotoz_cli import options
+from kphotoz_cli.recipe_options import recipe_options, resolve
+
+
+def _list(context: click.Context, parameter: click.Parameter, value: str | None):
+    return (
+        [part.strip() for part in value.split(",") if part.strip()] if value else None
+    )
+
+
+def _fractions(context: click.Context, parameter: click.Parameter, value: str | None):
+    try:
+        return [float(part) for part in _list(context, parameter, value) or []] or None
+    except ValueError as error:
+        raise click.BadParameter(
+            f"wanted numbers like 0.1,1; received {value}"
+        ) from error
+
+
+@click.command(name="compare")
+@recipe_options
+@click.option("--regimes", callback=_list, help="Names, as in lora,full,random_forest.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Runs of every regime.")
+@click.option("--fractions", callback=_fractions, help="Shares of the target's labels.")
+@click.option("--deploy", help="Survey that the deployment sample must resemble.")
+@options.out(None)
+def command(
+    recipe: str | None,
+    regimes: list[str] | None,
+    seeds: int | None,
+    fractions: list[float] | None,
+    deploy: str | None,
+    out: pathlib.Path | None,
+    resume: bool,
+    as_json: bool,
+    **chosen,
+) -> None:
+    """Compare ways of fine-tuning on the same test sets.
+
+    RECIPE is a shipped name or a YAML file. [default: mock_hsc, built on the way]
+    """
+    overlay = {"regimes": regimes, "seeds": seeds, "fractions": fractions}
+    overlay = {key: value for key, value in overlay.items() if value is not None}
+    if deploy is not None:
+        overlay["deployment"] = {"like": deploy}
+    resolved = resolve(recipe, overlay=overlay, **chosen)
+    out = out or pathlib.Path("runs") / f"compare-{resolved.name}"
+    from kphotoz import comparison
+    from kphotoz.training.progress import Reporter
+
+    reporter = Reporter()
+    arguments = comparison.compare(resolved, out, resume=resume, reporter=reporter)
+    reporter.line("drawing errors from seeds and objects")
+    words = "kphotoz " + shlex.join(sys.argv[1:])
+    _print(comparison.summarize(*arguments, out, words), out, as_json)
+
+
+def _print(found: dict, out: pathlib.Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(json.loads((out / "comparison.json").read_text())))
+        return
+    from rich.console import Console
+
+    from kphotoz import report
+
+    click.echo(found["answer"])
+    Console(width=None if sys.stdout.isatty() else 120).print(
+        report.terminal_table(found)
+    )
+    click.echo(f"Report: {out / 'report.html'}; table: {out / 'comparison.csv'}")

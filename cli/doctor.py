@@ -1,0 +1,66 @@
+"""`kphotoz doctor`: what this installation can do, and what is missing."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+
+import click
+
+from kphotoz_cli import options
+
+# What each optional package is for.
+_OPTIONAL = {
+    "jax": "the JAX backend: pip install 'kphotoz[jax]'",
+    "pytest": "the tests: pip install 'kphotoz[test]'",
+}
+_NEEDED_GB = 5  # the default comparison's data set and runs, with room to spare
+
+
+@click.command(name="doctor")
+@options.backend
+@options.as_json
+def command(as_json: bool) -> None:
+    """Say what this installation can do and what is missing."""
+    facts = _facts()
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        if key != "problems":
+            click.echo(f"{key:>12}  {value}")
+    for problem in facts["problems"]:
+        click.echo(f"     problem  {problem}")
+    click.echo("Ready." if not facts["problems"] else "Ready, but see above.")
+
+
+def _facts() -> dict:
+    from kphotoz.training import environment
+
+    found = environment.describe()
+    folder = os.environ.get("TFDS_DATA_DIR", os.path.expanduser("~"))
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    free = shutil.disk_usage(folder).free / 1e9
+    problems = [
+        f"{name} is not installed; it is for {use}"
+        for name, use in _OPTIONAL.items()
+        if importlib.util.find_spec(name) is None
+    ]
+    if free < _NEEDED_GB:
+        problems.append(f"{free:.1f} GB free in {folder}; wanted {_NEEDED_GB} GB")
+    if not os.access(folder, os.W_OK):
+        problems.append(f"{folder} cannot be written to; set TFDS_DATA_DIR")
+    return {
+        "kphotoz": found["kphotoz"],
+        "python": found["python"],
+        "backend": found["backend"],
+        "devices": ", ".join(found["devices"]),
+        "precision": found["precision"],
+        "jit": "on" if found["jit"] else "off",
+        "cores": found["cores"],
+        "data folder": f"{folder} ({free:.0f} GB free)",
+        **{name: version for name, version in found["versions"].items() if version},
+        "problems": problems,
+    }

@@ -1,0 +1,64 @@
+"""`kphotoz fit`: trains a base model, or adapts one with a regime."""
+
+import json
+import pathlib
+
+import click
+
+from kphotoz_cli import options
+from kphotoz_cli.recipe_options import recipe_options, resolve
+
+
+@click.command(name="fit")
+@recipe_options
+@click.option("--regime", help="How to adapt. [default: train a base on the source]")
+@click.option(
+    "--base",
+    type=click.Path(path_type=pathlib.Path),
+    help="Run folder of the base model, for regimes that start from one.",
+)
+@click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,
+              show_default=True, help="Share of the target's labels.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Initialisation and order of data.")  # fmt: skip
+@options.out(None)
+def command(
+    recipe: str | None,
+    regime: str | None,
+    base: pathlib.Path | None,
+    fraction: float,
+    seed: int,
+    out: pathlib.Path | None,
+    resume: bool,
+    as_json: bool,
+    **chosen,
+) -> None:
+    """Train a base model on the source, or adapt one to the target.
+
+    RECIPE is a shipped name or a YAML file. [default: mock_hsc, built on the way]
+    """
+    resolved = resolve(recipe, overlay={}, **chosen)
+    name = regime or ("base" if resolved.source else "from_scratch")
+    out = out or pathlib.Path("runs") / f"fit-{resolved.name}-{name}"
+    from kphotoz.regimes.fit import fit
+    from kphotoz.training.progress import Reporter
+
+    metrics = fit(
+        resolved,
+        name,
+        out,
+        base=base,
+        seed=seed,
+        fraction=fraction,
+        resume=resume,
+        reporter=Reporter(),
+    )
+    if as_json:
+        click.echo(json.dumps(metrics))
+        return
+    for row in metrics["metrics"]:
+        click.echo(
+            f"{row['sample']:>8} {row['metric']:<14} {row['value']:9.4f} "
+            f"± {row['error']:.4f}  (n = {row['n']}, against {row['truth']})"
+        )
+    click.echo(f"Run: {out}")

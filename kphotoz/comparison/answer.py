@@ -1,0 +1,110 @@
+"""The one-line answer of a comparison, and where from-scratch training overtakes."""
+
+import math
+
+__all__ = ["answer", "crossover"]
+
+
+def answer(rows: list[dict], differences: list[dict], headline: str, seeds: int) -> str:
+    """Returns the answer for the deployment sample at the largest label fraction.
+
+    A regime wins only if its paired difference from every other one is resolved;
+    otherwise the regimes that cannot be told from it are named.
+    """
+    top = max(row["fraction"] for row in rows)
+    scores = {
+        row["regime"]: row
+        for row in rows
+        if row["sample"] == "deployment"
+        and row["metric"] == headline
+        and row["fraction"] in (0.0, top)
+        and row["value"] is not None
+        and math.isfinite(row["value"])
+    }
+    if not scores:
+        return "On the deployment sample no regime could be scored."
+    ranked = sorted(scores, key=lambda name: scores[name]["value"])
+    best = scores[ranked[0]]
+    quoted = f"{headline} {best['value']:.4f} ± {best['error']:.4f}"
+    tied = [n for n in ranked[1:] if not _resolved(differences, ranked[0], n, top)]
+    where = "On the deployment sample"
+    if len(ranked) == 1:
+        return f"{where} {ranked[0]}, the only regime, has {quoted}."
+    if not tied:
+        return f"{where} {ranked[0]} is best: {quoted}, resolved against all others."
+    reason = "" if seeds >= 5 else f" ({seeds} seeds; an ordering counts from 5)"
+    return (
+        f"{where} {ranked[0]} is first with {quoted}, "
+        f"not resolved against {', '.join(tied)}{reason}."
+    )
+
+
+def _resolved(differences: list[dict], a: str, b: str, fraction: float) -> bool:
+    return any(
+        d["resolved"]
+        for d in differences
+        if {d["a"], d["b"]} == {a, b}
+        and d["sample"] == "deployment"
+        and d["fraction"] == fraction
+    )
+
+
+def crossover(
+    rows: list[dict], adapted: list[str], headline: str, sample: str = "target"
+) -> dict | None:
+    """Returns the label count from which training from scratch beats adaptation.
+
+    At each fraction the best of the adapted regimes is compared with `from_scratch`;
+    between two fractions the crossing is interpolated in the logarithm of the count.
+
+    Returns:
+        None with fewer than two fractions or regimes missing; otherwise a dict with
+        `labels` (None where adaptation leads, or from-scratch training leads, at every
+        count), `points` (label count, from scratch, best adapted, its name) and `text`.
+    """
+    points = _points(rows, adapted, headline, sample)
+    if len(points) < 2:
+        return None
+    leads = [point["adapted"] - point["from_scratch"] for point in points]
+    labels, low, high = None, points[0]["n_labels"], points[-1]["n_labels"]
+    if all(lead < 0 for lead in leads):
+        text = f"adaptation leads at every label count from {low} to {high}"
+    elif all(lead >= 0 for lead in leads):
+        text = f"from_scratch leads at every label count from {low} to {high}"
+    elif leads[-1] < 0:
+        text = f"adaptation leads at {high} labels; below, the order changes"
+    else:
+        last = max(i for i, lead in enumerate(leads) if lead < 0)
+        share = leads[last] / (leads[last] - leads[last + 1])
+        ends = [math.log(points[i]["n_labels"]) for i in (last, last + 1)]
+        labels = round(math.exp(ends[0] + share * (ends[1] - ends[0])))
+        text = f"from_scratch overtakes adaptation at about {labels} labels"
+    return {"sample": sample, "labels": labels, "points": points, "text": text}
+
+
+def _points(
+    rows: list[dict], adapted: list[str], headline: str, sample: str
+) -> list[dict]:
+    chosen = [
+        row
+        for row in rows
+        if row["sample"] == sample and row["metric"] == headline and row["fraction"] > 0
+        and row["truth"] == "label" and row["value"] is not None
+    ]  # fmt: skip
+    points = []
+    for fraction in sorted({row["fraction"] for row in chosen}):
+        here = {row["regime"]: row for row in chosen if row["fraction"] == fraction}
+        rivals = [name for name in adapted if name in here]
+        if "from_scratch" not in here or not rivals:
+            continue
+        best = min(rivals, key=lambda name: here[name]["value"])
+        points.append(
+            {
+                "fraction": fraction,
+                "n_labels": here["from_scratch"]["n_labels"],
+                "from_scratch": here["from_scratch"]["value"],
+                "adapted": here[best]["value"],
+                "best": best,
+            }
+        )
+    return points

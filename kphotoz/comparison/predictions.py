@@ -1,0 +1,79 @@
+"""The predictions of a comparison as arrays of (seed, object), sample by sample."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from kphotoz.comparison.plan import Job
+
+__all__ = ["Scored", "read_job", "scored_samples"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """One test sample with one truth to score against.
+
+    Attributes:
+        name: "source", "target", "both" or "deployment".
+        truth: "label" or "z_true".
+        mask: (n,) bool, rows of a job's table that belong to it.
+        z: (count,) redshifts scored against.
+        weights: (count,) or None.
+    """
+
+    name: str
+    truth: str
+    mask: np.ndarray
+    z: np.ndarray
+    weights: np.ndarray | None = None
+
+
+def read_job(out: pathlib.Path, job: Job) -> dict[str, np.ndarray]:
+    """Returns the predictions of one job as columns."""
+    table = pq.read_table(out / "jobs" / job.name / "predictions.parquet")
+    return {
+        name: table[name].to_numpy(zero_copy_only=False) for name in table.schema.names
+    }
+
+
+def scored_samples(
+    table: dict[str, np.ndarray],
+    deployment: str,
+    truth: str,
+    weights: np.ndarray | None = None,
+) -> list[Scored]:
+    """Returns what is scored: deployment first, then each test sample and truth.
+
+    Args:
+        table: columns of any job; all jobs have the same rows.
+        deployment: "source" or "target", whose test split stands for deployment.
+        truth: "label" or "z_true", what the deployment sample is scored against.
+        weights: (count,) weights of the deployment sample, or None.
+    """
+    names = list(dict.fromkeys(table["sample"]))
+    samples = [
+        _scored("deployment", table["sample"] == deployment, truth, table, weights)
+    ]
+    everything = np.ones(len(table["id"]), bool)
+    masks = {name: table["sample"] == name for name in names}
+    if len(names) > 1:
+        masks["both"] = everything
+    for name, mask in masks.items():
+        samples.append(_scored(name, mask, "label", table))
+        exact = table["z_true"][mask]
+        if np.all(np.isfinite(exact)) and np.any(exact != table["z_label"][mask]):
+            samples.append(_scored(name, mask, "z_true", table))
+    return samples
+
+
+def _scored(
+    name: str,
+    mask: np.ndarray,
+    truth: str,
+    table: dict[str, np.ndarray],
+    weights: np.ndarray | None = None,
+) -> Scored:
+    z = table["z_label" if truth == "label" else "z_true"][mask]
+    return Scored(name, truth, mask, z, weights)

@@ -1,0 +1,133 @@
+"""Runs the jobs of a comparison; each ends in a folder of its own, or is done again."""
+
+import itertools
+import pathlib
+
+import keras
+
+from kphotoz import recipes
+from kphotoz.comparison.plan import Job, jobs
+from kphotoz.recipes import Recipe
+from kphotoz.regimes import Regime, select
+from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.fit import prediction_columns
+from kphotoz.regimes.run import BASE, Result, run, settings_of
+from kphotoz.training import environment
+from kphotoz.training.progress import Reporter
+from kphotoz.training.run_folder import RunFolder, write_parquet
+from kphotoz.training.settings import Training
+
+__all__ = ["compare"]
+
+
+def compare(
+    recipe: Recipe, out: pathlib.Path, *, resume: bool, reporter: Reporter
+) -> tuple[Experiment, list[Regime]]:
+    """Runs every job of a recipe that has not ended yet.
+
+    Args:
+        recipe: Recipe. Fully resolved.
+        out: path. The comparison's folder; jobs write below `jobs/`.
+        resume: bool. Go on in an existing folder.
+        reporter: Reporter.
+
+    Returns:
+        The experiment and its regimes, for the aggregation.
+    """
+    regimes = select(recipe.regimes, recipe.overrides, recipe.source is not None)
+    folder = RunFolder(out)
+    folder.claim(recipes.dump(recipe), resume)
+    reporter.line("opening the surveys")
+    experiment = Experiment.open(recipe)
+    for name, splits in (("source", experiment.source), ("target", experiment.target)):
+        if splits:
+            sizes = ", ".join(f"{len(s)} {k}" for k, s in splits.items())
+            reporter.line(f"{name}: {splits['train'].info.name}, {sizes}")
+    known = {regime.name: regime for regime in (BASE, *regimes)}
+    planned = jobs(recipe, regimes)
+    with reporter.bar(len(planned), "jobs") as step:
+        for job in planned:
+            step.advance(job.name)
+            job_folder = RunFolder(out / "jobs" / job.name)
+            if not job_folder.finished:
+                _work(job, known[job.regime], experiment, out, job_folder, reporter)
+    # Equal comparisons have equal environments, so this is safe to write again.
+    folder.save_json("environment", environment.describe())
+    return experiment, regimes
+
+
+def _work(
+    job: Job,
+    regime: Regime,
+    experiment: Experiment,
+    out: pathlib.Path,
+    folder: RunFolder,
+    reporter: Reporter,
+) -> None:
+    # A killed job may have left anything half done: its seeds start it anew.
+    keras.utils.set_random_seed(job.seed)
+    base = out / "jobs" / Job("base", job.seed, 0.0).name
+    result, settings = _searched(job, regime, experiment, out, base)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    tests = experiment.tests()
+    columns = prediction_columns(result, tests)
+    if result.model is not None and (job.regime == "base" or job.seed == 0):
+        _store(result, regime, folder, base)
+    result.cost["stored_bytes"] = _stored_bytes(folder)
+    folder.save_history(result.history)
+    write_parquet(folder.path / "predictions.parquet", columns)
+    folder.save_json("cost", result.cost)
+    folder.save_json(
+        "metrics",
+        {
+            "score": result.score,
+            "settings": settings.model_dump(),
+            "n_labels": experiment.label_count(job.fraction, job.seed),
+        },
+    )
+    reporter.line(f"{job.name}: {result.cost['seconds']:.0f} s")
+
+
+def _searched(
+    job: Job,
+    regime: Regime,
+    experiment: Experiment,
+    out: pathlib.Path,
+    base: pathlib.Path,
+) -> tuple[Result, Training]:
+    """Runs a job; the first seed tries the recipe's grid, the others take its choice."""
+    grid = experiment.recipe.search if regime.searched and regime.trains else {}
+    arguments = {
+        "seed": job.seed,
+        "fraction": job.fraction or 1.0,
+        "base": base / "model.keras",
+    }
+    if regime is BASE:
+        grid = experiment.recipe.search
+    if grid and job.seed > 0:
+        first = RunFolder(out / "jobs" / Job(job.regime, 0, job.fraction).name)
+        settings = Training(**first.read_json("metrics")["settings"])
+        return run(regime, experiment, settings=settings, **arguments), settings
+    best: tuple[Result, Training] | None = None
+    for values in itertools.product(*grid.values()):
+        changes = dict(zip(grid, values, strict=True))
+        settings = settings_of(regime, experiment, **changes)
+        keras.utils.set_random_seed(job.seed)
+        result = run(regime, experiment, settings=settings, **arguments)
+        if best is None or result.score < best[0].score:
+            best = result, settings
+    return best
+
+
+def _store(
+    result: Result, regime: Regime, folder: RunFolder, base: pathlib.Path
+) -> None:
+    if regime.trainable.moves == "lora":
+        folder.save_adapter(result.model, base)
+    elif regime.trainable.moves != "nothing":
+        folder.save_model(result.model)
+
+
+def _stored_bytes(folder: RunFolder) -> int | None:
+    files = [folder.path / n for n in ("adapter.safetensors", "model.keras")]
+    return next((f.stat().st_size for f in files if f.exists()), None)

@@ -1,0 +1,163 @@
+"""Writes what a comparison found: JSON, CSV, predictions, figures, one page."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from kphotoz import data, features, report
+from kphotoz.comparison.aggregate import Tables, collect
+from kphotoz.comparison.answer import answer, crossover
+from kphotoz.comparison.deployment import Weights, neighbour_weights
+from kphotoz.files import write_json
+from kphotoz.recipes import Recipe
+from kphotoz.regimes import Regime
+from kphotoz.regimes.experiment import Experiment
+from kphotoz.training.run_folder import write_parquet
+
+__all__ = ["summarize"]
+
+
+def summarize(
+    experiment: Experiment, regimes: list[Regime], out: pathlib.Path, command: str
+) -> dict:
+    """Returns the comparison as one dict, after writing all its files to `out`.
+
+    Args:
+        experiment: Experiment. Whose jobs have all ended.
+        regimes: list of Regime. In the order of the table.
+        out: path of the comparison.
+        command: str. The exact command, for the report.
+    """
+    recipe = experiment.recipe
+    weights = _deployment_weights(experiment)
+    tables = Tables(out, recipe, regimes, weights.values if weights else None)
+    found = collect(tables)
+    headline = recipe.evaluation.headline
+    adapted = [
+        r.name for r in regimes if r.trainable.start == "base" and r.learns_from_target
+    ]
+    comparison = {
+        "title": recipe.title,
+        "command": command,
+        "answer": answer(found["rows"], found["differences"], headline, recipe.seeds),
+        "notes": _notes(recipe, weights),
+        "recipe": recipe.model_dump(mode="json"),
+        "environment": _environment(out),
+        "samples": _samples(tables, experiment),
+        "regimes": {regime.name: regime.description for regime in regimes},
+        "fractions": list(recipe.fractions),
+        "seeds": recipe.seeds,
+        **found,
+        "published": recipe.published,
+        "crossover": crossover(found["rows"], adapted, headline),
+        "licences": _licences(experiment),
+    }
+    _write(comparison, tables, out)
+    return comparison
+
+
+def _write(comparison: dict, tables: Tables, out: pathlib.Path) -> None:
+    write_json(out / "comparison.json", comparison)
+    report.write_csv(comparison, out / "comparison.csv")
+    predictions = _predictions(tables)
+    write_parquet(out / "predictions.parquet", predictions)
+    figures = report.write_figures(comparison, predictions, out / "figures")
+    report.write_html(comparison, figures, out / "report.html")
+
+
+def _environment(out: pathlib.Path) -> dict:
+    return json.loads((out / "environment.json").read_text())
+
+
+def _deployment_weights(experiment: Experiment) -> Weights | None:
+    where = experiment.recipe.deployment
+    if where.like is None:
+        return None
+    splits = data.open_survey(where.like)
+    test = experiment.tests()[where.sample]
+    photometry = [_photometry(test)]
+    photometry.append(np.concatenate([_photometry(s) for s in splits.values()]))
+    return neighbour_weights(*photometry)
+
+
+def _photometry(sample: "data.Sample") -> np.ndarray:
+    batches = data.ordered_batches(sample, batch_size=256)
+    return np.concatenate(
+        [features.aperture_photometry(np.asarray(batch)) for batch in batches]
+    )
+
+
+def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:
+    where = recipe.deployment
+    notes = [
+        f"Deployment sample: test split of the {where.sample}, scored against "
+        f"{'true redshifts' if where.truth == 'z_true' else 'its labels'}."
+    ]
+    if weights is not None:
+        notes.append(
+            f"Its objects are weighted to resemble {where.like}: effective size "
+            f"{weights.effective_size:.0f}, and {weights.unsupported:.1%} of the "
+            "deployment objects have no test object near them: nothing is known there."
+        )
+    if recipe.seeds < 5:
+        notes.append(
+            f"{recipe.seeds} seeds: differences are called resolved from 5 seeds on."
+        )
+    if recipe.search:
+        grid = ", ".join(f"{key} {value}" for key, value in recipe.search.items())
+        notes.append(
+            f"Each regime chose from the same grid ({grid}) and its epoch on the "
+            "validation labels, at the first seed of each label fraction."
+        )
+    else:
+        notes.append(
+            "Rates fixed beforehand; the epoch is chosen on validation labels."
+        )
+    notes.append("The peak memory is that of the process up to the end of the job.")
+    return notes
+
+
+def _samples(tables: Tables, experiment: Experiment) -> dict[str, dict]:
+    recipe = experiment.recipe
+    words = {
+        "source": recipe.source.survey if recipe.source else "",
+        "target": recipe.target.survey,
+        "both": "test splits of source and target",
+        "deployment": f"the {recipe.deployment.sample}'s test split",
+    }
+    return {
+        scored.name: {
+            "n": int(scored.mask.sum()),
+            "truth": scored.truth,
+            "description": words[scored.name],
+        }
+        for scored in reversed(tables.samples)
+    }
+
+
+def _licences(experiment: Experiment) -> list[dict]:
+    found = {}
+    for splits in filter(None, (experiment.source, experiment.target)):
+        info = splits["test"].info
+        found[info.name] = {
+            "survey": info.name,
+            "licence": info.metadata.get("licence", "not stated"),
+            "acknowledgement": info.metadata.get("acknowledgement", ""),
+        }
+    return list(found.values())
+
+
+def _predictions(tables: Tables) -> dict[str, np.ndarray]:
+    parts: list[dict[str, np.ndarray]] = []
+    where = tables.recipe.deployment.sample
+    weights = next((s.weights for s in tables.samples if s.name == "deployment"), None)
+    for (regime, fraction, seed), table in tables.tables.items():
+        n = len(table["id"])
+        weight = np.ones(n)
+        if weights is not None:
+            weight[table["sample"] == where] = weights
+        facts = {"regime": regime, "seed": seed, "fraction": fraction}
+        facts = {key: np.full(n, value) for key, value in facts.items()}
+        parts.append({**facts, **table, "weight": weight})
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -1,0 +1,177 @@
+"""One fit into one run folder: a base model, or a base adapted by a regime."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+
+from kphotoz import metrics, recipes
+from kphotoz.errors import InputError
+from kphotoz.files import hash_file
+from kphotoz.recipes import Recipe
+from kphotoz.regimes import regime as regimes
+from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.run import BASE, Result, run, settings_of
+from kphotoz.training import environment
+from kphotoz.training.progress import Reporter
+from kphotoz.training.run_folder import RunFolder, write_parquet
+
+__all__ = ["fit", "prediction_columns"]
+
+
+def fit(
+    recipe: Recipe,
+    name: str,
+    out: pathlib.Path,
+    *,
+    base: pathlib.Path | None,
+    seed: int,
+    fraction: float,
+    resume: bool,
+    reporter: Reporter,
+) -> dict:
+    """Trains into a run folder and returns its metrics.
+
+    Args:
+        recipe: Recipe. Fully resolved.
+        name: str. "base", or a regime.
+        out: path of the run folder.
+        base: path of a run folder with `model.keras`, or None.
+        seed: int. Initialisation, order of data, choice of the label fraction.
+        fraction: float in (0, 1]. Share of the target's labels.
+        resume: bool. Go on in an existing folder, to the bits of an unkilled run.
+        reporter: Reporter.
+
+    Raises:
+        InputError: no base where one is needed, or a folder of another run.
+    """
+    regime = _regime(recipe, name)
+    model = _base_model(base, regime)
+    folder = RunFolder(out)
+    identity = recipes.dump(recipe) + f"# fit {name} seed {seed} fraction {fraction:g}"
+    if model is not None:
+        identity += f" base {hash_file(model)}"
+    folder.claim(identity + "\n", resume)
+    if folder.finished:
+        reporter.line("this run has ended already")
+        return folder.read_json("metrics")
+    experiment = Experiment.open(recipe)
+    keras.utils.set_random_seed(seed)
+    settings = settings_of(regime, experiment)
+    result = run(
+        regime,
+        experiment,
+        seed=seed,
+        fraction=fraction,
+        base=model,
+        settings=settings,
+        checkpoints=folder.path / "checkpoints",
+        log=reporter.line,
+    )
+    return _write(result, experiment, folder, base, seed)
+
+
+def _regime(recipe: Recipe, name: str) -> regimes.Regime:
+    if name == "base":
+        if recipe.source is None:
+            raise InputError(
+                "Wanted: a source survey to train a base on. Received: none. "
+                "Give --source, or --regime from_scratch."
+            )
+        return BASE
+    chosen = regimes.select([name], recipe.overrides, recipe.source is not None)[0]
+    if not chosen.trains:
+        raise InputError(
+            f"Wanted: a regime that trains a network. Received: {name}. "
+            "`kphotoz compare` runs it beside the others."
+        )
+    return chosen
+
+
+def _base_model(base: pathlib.Path | None, regime: regimes.Regime):
+    needs = regime.trainable.start == "base"
+    if needs != (base is not None):
+        received = f"--base {base}" if base else "no --base"
+        wanted = "--base RUN" if needs else "no --base"
+        raise InputError(
+            f"Wanted: {wanted} for regime {regime.name}. Received: {received}. "
+            "A base is made by `kphotoz fit` without --regime."
+        )
+    if base is None:
+        return None
+    model = base / "model.keras"
+    if not model.exists():
+        raise InputError(
+            f"Wanted: a run folder with model.keras. Received: {base}, without it."
+        )
+    return model
+
+
+def _write(
+    result: Result,
+    experiment: Experiment,
+    folder: RunFolder,
+    base: pathlib.Path | None,
+    seed: int,
+) -> dict:
+    from kphotoz import adapters
+
+    if adapters.is_adapted(result.model):
+        folder.save_adapter(result.model, base)
+    else:
+        folder.save_model(result.model)
+    columns = prediction_columns(result, experiment.tests())
+    write_parquet(folder.path / "predictions.parquet", columns)
+    folder.save_history(result.history)
+    folder.save_json("cost", result.cost)
+    folder.save_json("environment", environment.describe(seed))
+    folder.save_json("metrics", {"metrics": _metrics(columns, experiment)})
+    folder.clear_checkpoints()
+    return json.loads((folder.path / "metrics.json").read_text())
+
+
+def _metrics(columns: dict[str, np.ndarray], experiment: Experiment) -> list[dict]:
+    chosen = experiment.recipe.evaluation
+    rows = []
+    for sample in dict.fromkeys(columns["sample"]):
+        mask = columns["sample"] == sample
+        for truth, key in (("label", "z_label"), ("z_true", "z_true")):
+            z = columns[key][mask]
+            if truth == "z_true" and (
+                not np.isfinite(z).all() or np.array_equal(z, columns["z_label"][mask])
+            ):
+                continue
+            found = metrics.summary(
+                columns["z_pred"][mask], z, names=chosen.metrics, draws=chosen.draws
+            )
+            rows += [
+                {
+                    "sample": str(sample),
+                    "truth": truth,
+                    "metric": e.metric,
+                    "value": e.value,
+                    "error": e.error,
+                    "n": e.n,
+                }
+                for e in found
+            ]
+    return rows
+
+
+def prediction_columns(result: Result, tests: dict) -> dict[str, np.ndarray]:
+    """Returns the predictions of all test samples as the columns of one table."""
+    parts = []
+    for name, sample in tests.items():
+        table = sample.table
+        parts.append(
+            {
+                "sample": np.full(len(sample), name),
+                "id": table["id"],
+                "z_label": table["redshift"],
+                "z_true": table["z_true"],
+                "z_pred": result.predict(sample),
+                "magnitude": table["magnitude"],
+            }
+        )
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
