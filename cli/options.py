@@ -8,7 +8,7 @@ import click
 
 
 def _set_backend(context: click.Context, parameter: click.Parameter, value: str | None):
-    # Keras reads this once, when it is first imported, which no command does at its top.
+    # Keras reads this once, when first imported, which no command does at its top.
     if value:
         os.environ["KERAS_BACKEND"] = value
     return value

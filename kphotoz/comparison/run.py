@@ -95,7 +95,7 @@ def _searched(
     out: pathlib.Path,
     base: pathlib.Path,
 ) -> tuple[Result, Training]:
-    """Runs a job; the first seed tries the recipe's grid, the others take its choice."""
+    """Runs a job; the first seed tries the grid, the others take its choice."""
     grid = experiment.recipe.search if regime.searched and regime.trains else {}
     arguments = {
         "seed": job.seed,

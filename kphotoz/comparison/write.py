@@ -111,9 +111,7 @@ def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:
             "validation labels, at the first seed of each label fraction."
         )
     else:
-        notes.append(
-            "Rates fixed beforehand; the epoch is chosen on validation labels."
-        )
+        notes.append("Rates were fixed beforehand; validation labels chose the epoch.")
     notes.append("The peak memory is that of the process up to the end of the job.")
     return notes
 

@@ -1,4 +1,4 @@
-"""The redshift task: label, loss, score. Fit, predict and compare ask it, not each other."""
+"""The redshift task: label, loss and score, in one place."""
 
 import dataclasses
 
@@ -59,6 +59,6 @@ class RedshiftTask:
         if outside.size > _TOLERATED * redshift.size:
             raise InputError(
                 f"Wanted: redshifts of {name} in label_range {low}..{high}. Received: "
-                f"{outside.size} of {redshift.size} outside, first {redshift[outside[0]]:g} "
-                f"in row {outside[0]}. Set label_range to the sample's."
+                f"{outside.size} of {redshift.size} outside, first "
+                f"{redshift[outside[0]]:g} in row {outside[0]}. Set label_range to the sample's."
             )

@@ -53,7 +53,7 @@ def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 def save(path: pathlib.Path, arrays: dict[str, np.ndarray], facts: Any) -> None:
     """Writes arrays and JSON-able facts to one file, atomically."""
     with atomic(path) as aside:
-        # safetensors stores no zero-dimensional array of some dtypes: keep the shape aside.
+        # safetensors lifts some zero-dimensional arrays to one: keep the shapes aside.
         flat = {name: np.atleast_1d(array) for name, array in arrays.items()}
         shapes = {name: array.shape for name, array in arrays.items()}
         header = {"facts": json.dumps(facts), "shapes": json.dumps(shapes)}

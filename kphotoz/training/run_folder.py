@@ -52,14 +52,14 @@ class RunFolder:
             )
         if occupied and recipe.exists() and recipe.read_text() != identity:
             raise InputError(
-                f"Wanted: the recipe that {self.path} was begun with. Received: another, "
-                f"first difference {_difference(recipe.read_text(), identity)}. "
+                f"Wanted: the recipe that {self.path} was begun with. Received: "
+                f"another, first difference {_difference(recipe.read_text(), identity)}. "
                 "Repeat the first command, or choose another --out."
             )
         if occupied and not recipe.exists():
             raise InputError(
-                f"Wanted: a run folder to resume. Received: {self.path}, which holds no "
-                f"{_IDENTITY}. Choose another --out."
+                f"Wanted: a run folder to resume. Received: {self.path}, which "
+                f"holds no {_IDENTITY}. Choose another --out."
             )
         write_text(recipe, identity)
 
@@ -75,7 +75,7 @@ class RunFolder:
             _strip_dates(aside)
 
     def save_adapter(self, model: keras.Model, base: pathlib.Path) -> None:
-        """Writes `adapter.safetensors` and `run.json`, which names the base and its hash.
+        """Writes `adapter.safetensors`, and `run.json` with the base and its hash.
 
         Args:
             model: keras.Model made by `adapters.apply`.

@@ -1,4 +1,4 @@
-"""The settings of a training run, equal for every regime unless its row says otherwise."""
+"""Settings of a training run, equal for every regime unless its row differs."""
 
 from typing import Literal
 
