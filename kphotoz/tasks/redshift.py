@@ -31,7 +31,7 @@ class RedshiftTask:
         """Returns the training loss by its recipe name."""
         from kphotoz import losses
 
-        return {"hsc": losses.HSCLoss, "huber": losses.RedshiftHuber}[name]()
+        return {"hsc": losses.HSCLoss, "robust": losses.RobustLoss}[name]()
 
     def score(self, z_pred: np.ndarray, redshift: np.ndarray) -> float:
         """Returns the mean HSC loss, by which epochs and rates are chosen.
@@ -60,5 +60,5 @@ class RedshiftTask:
             raise InputError(
                 f"Wanted: redshifts of {name} in label_range {low}..{high}. Received: "
                 f"{outside.size} of {redshift.size} outside, first "
-                f"{redshift[outside[0]]:g} in row {outside[0]}. Set label_range to the sample's."
+                f"{redshift[outside[0]]:g} in row {outside[0]}. Set label_range."
             )

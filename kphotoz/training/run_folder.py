@@ -51,9 +51,10 @@ class RunFolder:
                 "Add --resume to go on there, or choose another --out."
             )
         if occupied and recipe.exists() and recipe.read_text() != identity:
+            difference = _difference(recipe.read_text(), identity)
             raise InputError(
                 f"Wanted: the recipe that {self.path} was begun with. Received: "
-                f"another, first difference {_difference(recipe.read_text(), identity)}. "
+                f"another, first difference {difference}. "
                 "Repeat the first command, or choose another --out."
             )
         if occupied and not recipe.exists():

@@ -16,7 +16,7 @@ class Training(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    loss: Literal["hsc", "huber"] = "hsc"
+    loss: Literal["hsc", "robust"] = "robust"
     learning_rate: float = pydantic.Field(1e-3, gt=0)
     epochs: int = pydantic.Field(20, ge=1)
     batch_size: int = pydantic.Field(64, ge=1)
