@@ -2,10 +2,16 @@
 
 from kphotoz.layers.aperture_photometry import AperturePhotometry
 from kphotoz.layers.band_stretch import BandStretch
+from kphotoz.layers.batch_normalization import BatchNormalization
+from kphotoz.layers.lora_conv2d import LoRAConv2D
+from kphotoz.layers.lora_dense import LoRADense
 from kphotoz.layers.random_dihedral import RandomDihedral
 
 __all__ = [
     "AperturePhotometry",
     "BandStretch",
+    "BatchNormalization",
+    "LoRAConv2D",
+    "LoRADense",
     "RandomDihedral",
 ]
