@@ -1,0 +1,132 @@
+"""Leaves out what cannot be scored, and says how much of what it was."""
+
+import dataclasses
+
+import numpy as np
+
+from kphotoz.errors import InputError
+from kphotoz.metrics.windows import Window
+
+
+@dataclasses.dataclass(frozen=True)
+class Screened:
+    """Usable objects: preds (seeds, n), truth (n,), weights (n,) or (seeds, n)."""
+
+    preds: np.ndarray
+    truth: np.ndarray
+    weights: np.ndarray | None
+    excluded: dict[str, int]
+    flagged: dict[str, int]
+    rows: np.ndarray  # mask over the input
+    # Whether `weights` is a bare 0/1 membership per seed, made here from the window.
+    masked: bool = False
+
+    @property
+    def n(self) -> int:
+        """The number of objects; in a window on z_pred the mean over the seeds."""
+        if self.weights is None or self.weights.ndim == 1:
+            return self.truth.size
+        return round(float(np.count_nonzero(self.weights, axis=-1).mean()))
+
+    @property
+    def n_effective(self) -> float:
+        """Returns (sum of weights)^2 / sum of squares, averaged over the seeds."""
+        if self.weights is None:
+            return float(self.n)
+        total, squares = self.weights.sum(-1), (self.weights**2).sum(-1)
+        return float(np.mean(total**2 / np.where(squares > 0, squares, np.nan)))
+
+
+def screen(
+    preds: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray | None,
+    window: Window | None,
+) -> Screened:
+    """Returns the objects that every seed can be scored on.
+
+    Left out, in this order and counted by name: labels that are not finite or negative
+    (a star or a sentinel), predictions that are not finite or <= -1 (no redshift; the
+    sentinels -1 and -99 are such), weights that are not finite or negative. Predictions
+    between -1 and 0 are kept, since leaving out a model's bad answers would flatter it,
+    but flagged.
+
+    Raises:
+        InputError: nothing is left, or all weights are zero.
+    """
+    preds, truth, weights = _arrays(preds, truth, weights)
+    reasons = _reasons(preds, truth, weights)
+    member, relevant = _members(preds, truth, window)
+    left = np.ones(truth.size, bool)
+    excluded = {}
+    for reason, bad in reasons.items():
+        if count := int(np.count_nonzero(bad & left & relevant)):
+            excluded[reason] = count
+        left &= ~bad
+    rows = left & member.any(0)
+    kept, masked = _kept_weights(weights, member, rows)
+    if not rows.any() or (kept is not None and not kept.any()):
+        where = "" if window is None else f" in {window}"
+        raise InputError(
+            f"Wanted: at least one usable object{where}, of positive weight. "
+            f"Received: {truth.size} rows, excluded {excluded or 'none'}. "
+            "Check the columns and the window."
+        )
+    negative = int(np.count_nonzero((preds[:, rows] < 0).any(0)))
+    flagged = {"prediction negative": negative} if negative else {}
+    return Screened(
+        preds[:, rows], truth[rows], kept, excluded, flagged, rows, masked=masked
+    )
+
+
+def _arrays(preds, truth, weights):
+    truth = np.asarray(truth, np.float64)
+    preds = np.atleast_2d(np.asarray(preds, np.float64))
+    if weights is not None:
+        weights = np.asarray(weights, np.float64)
+    agree = truth.ndim == 1 and preds.ndim == 2 and preds.shape[1] == truth.size
+    if not agree or (weights is not None and weights.shape != truth.shape):
+        raise ValueError(
+            "Predictions (seeds, n) or (n,), references (n,) and weights (n,) must "
+            f"agree. Received: {preds.shape}, {truth.shape}, {np.shape(weights)}."
+        )
+    return preds, truth, weights
+
+
+def _reasons(preds, truth, weights) -> dict[str, np.ndarray]:
+    reasons = {
+        "label not finite": ~np.isfinite(truth),
+        "label negative": truth < 0,
+        "prediction not finite": ~np.isfinite(preds).all(0),
+        "prediction ≤ −1": (preds <= -1).any(0),
+    }
+    if weights is not None:
+        reasons["weight not finite or negative"] = ~(np.isfinite(weights)) | (
+            weights < 0
+        )
+    return reasons
+
+
+def _members(preds, truth, window):
+    """Returns who lies in the window (seeds, n), and whose exclusion matters (n,)."""
+    if window is None:
+        return np.ones((1, truth.size), bool), np.ones(truth.size, bool)
+    values = preds if window.on == "z_pred" else truth[None]
+    member = window.contains(values)
+    # Whether an unusable value would have fallen in the window is not known: count it.
+    unusable = ~np.isfinite(values) | (values <= -1)
+    return member, (member | unusable).any(0)
+
+
+def _kept_weights(weights, member, rows):
+    """Returns the weights of the rows, and whether they are only a membership."""
+    weights = None if weights is None else weights[rows]
+    if weights is not None and weights.size and weights[0] > 0:
+        if np.all(weights == weights[0]):
+            weights = None  # equal weights are no weights
+    member = member[:, rows]
+    if member.all():
+        return weights, False
+    if weights is None:
+        return member.astype(np.float64), True
+    return member * weights, False

@@ -1,0 +1,269 @@
+"""Metrics with errors: objects and trained models are drawn again, with replacement."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from kphotoz.errors import InputError
+from kphotoz.metrics._screen import Screened, screen
+from kphotoz.metrics.estimates import (
+    SMALLEST_BIN,
+    SMALLEST_SEEDS,
+    Difference,
+    Estimate,
+)
+from kphotoz.metrics.point import DEFAULT, DEFINITIONS, RATES, SIGNED, kernel
+from kphotoz.metrics.windows import Window
+
+__all__ = ["effective_size", "over_seeds", "paired_difference", "summary"]
+
+# Numbers held at once while drawing: 8 MB an array stays near the processor's cache.
+_CHUNK = 1_000_000
+# Poisson upper limit, one-sided 84.1 %, on the mean behind a count of zero: -ln(0.159).
+_ZERO_COUNT = 1.84
+
+
+def effective_size(weights: np.ndarray) -> float:
+    """Returns (sum of weights)^2 / sum of squared weights.
+
+    Args:
+        weights: array (n,), not negative, not all zero.
+
+    Source: Kish 1965, Survey Sampling, section 11.7.
+    """
+    weights = np.asarray(weights, np.float64)
+    if not np.all(weights >= 0) or not np.any(weights > 0):
+        raise InputError(
+            "Wanted: weights that are not negative and not all zero. "
+            f"Received: {weights.size} weights, {np.count_nonzero(weights > 0)} "
+            "positive. Check the weight column."
+        )
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def summary(
+    z_pred: np.ndarray,
+    z_true: np.ndarray,
+    *,
+    names: Sequence[str] = DEFAULT,
+    weights: np.ndarray | None = None,
+    window: Window | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Returns the metrics of one set of predictions, with bootstrap errors.
+
+    Args:
+        z_pred: array (n,) of predictions, or (seeds, n): then see `over_seeds`.
+        z_true: array (n,) of reference redshifts.
+        names: keys of `metrics.POINT` [default: the four headline metrics].
+        weights: array (n,) of deployment weights, or None [default: None].
+        window: Window or None [default: None, all objects].
+        draws: int. Bootstrap draws; 0 gives NaN errors [default: 1000].
+        seed: int. Of the draws [default: 0].
+
+    Raises:
+        InputError: an unknown metric, or no usable object.
+    """
+    kernels = [kernel(name) for name in names]
+    sample = screen(z_pred, z_true, weights, window)
+    seeds = sample.preds.shape[0]
+    values = np.stack([_value(function, sample) for function in kernels])
+    drawn = _average(_draws(kernels, [sample], draws, seed)[0], seed)
+    return [
+        Estimate(
+            metric=name,
+            value=float(value.mean()),
+            error=_error(name, float(value.mean()), spread, sample),
+            n=sample.n,
+            excluded=sample.excluded,
+            window=window,
+            definition=DEFINITIONS[name],
+            n_effective=sample.n_effective,
+            flagged=sample.flagged,
+            seeds=seeds,
+            note=_few(sample.n),
+        )
+        for name, value, spread in zip(names, values, drawn, strict=True)
+    ]
+
+
+def over_seeds(
+    metric: str,
+    preds: np.ndarray,
+    z_true: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    window: Window | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Returns the mean over trained models of a metric; errors from objects and seeds.
+
+    Each draw takes n objects, the same for every model, and seeds - 1 of the models:
+    one fewer makes the variance of their mean unbiased. With one model the error holds
+    objects only, and the note says so.
+
+    Args:
+        metric: str, a key of `metrics.POINT`.
+        preds: array (seeds, n). An object that one model fails on is left out for all.
+        z_true: array (n,).
+        weights, window, draws, seed: as in `summary`. In a window on z_pred each model
+            is scored on its own members.
+
+    Noise that is independent between models enters through both draws, so that the
+    error is too large by up to 1.7 where nothing else matters.
+
+    Source: McCarthy & Snowden 1985 (draw size n - 1); Owen 2007, arXiv 0712.1111 (the
+    bias of drawing both objects and models).
+    """
+    (estimate,) = summary(
+        preds,
+        z_true,
+        names=(metric,),
+        weights=weights,
+        window=window,
+        draws=draws,
+        seed=seed,
+    )
+    return estimate
+
+
+def paired_difference(
+    metric: str,
+    preds_a: np.ndarray,
+    preds_b: np.ndarray,
+    z_true: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Difference:
+    """Returns metric(a) - metric(b) on the same objects and the same seeds.
+
+    Both sides see the same objects and models in each draw, so that what they share
+    cancels. It is `resolved` if |value| > 2 error and there are at least five seeds.
+    False resolutions under no difference: about 5 % when errors on objects that the
+    models of a regime share dominate, about 12 % when five seeds do (Student's t of
+    four degrees of freedom), and less than 2 % when the models err independently, since then
+    both draws see the same noise.
+
+    Args:
+        metric: str, a key of `metrics.POINT`. Biases are compared by absolute value.
+        preds_a: array (seeds, n), row i and row i of `preds_b` share a training seed.
+        preds_b: array (seeds, n).
+        z_true: array (n,).
+        weights, draws, seed: as in `summary`.
+
+    Raises:
+        InputError: an unknown metric, or no usable object.
+    """
+    function = kernel(metric)
+    preds_a, preds_b = np.atleast_2d(preds_a), np.atleast_2d(preds_b)
+    if preds_a.shape != preds_b.shape:
+        raise ValueError(
+            "Both sides must have the same seeds and objects. "
+            f"Received: {preds_a.shape} and {preds_b.shape}."
+        )
+    seeds = preds_a.shape[0]
+    both = screen(np.concatenate([preds_a, preds_b]), z_true, weights, None)
+    sides = [
+        Screened(part, both.truth, both.weights, {}, {}, both.rows)
+        for part in (both.preds[:seeds], both.preds[seeds:])
+    ]
+    size = np.abs if metric in SIGNED else np.asarray
+    values = [size(_value(function, side).mean()) for side in sides]
+    drawn = _draws([function], sides, draws, seed)
+    drawn_a, drawn_b = (size(_average(side, seed)[0]) for side in drawn)
+    value = float(values[0] - values[1])
+    error = _half_width(drawn_a - drawn_b)
+    return Difference(
+        value=value,
+        error=error,
+        resolved=bool(seeds >= SMALLEST_SEEDS and abs(value) > 2 * error),
+        seeds=seeds,
+        n=both.n,
+        metric=metric,
+        excluded=both.excluded,
+        definition=(
+            "|{0}| of a − |{0}| of b" if metric in SIGNED else "{0} of a − b"
+        ).format(metric),
+    )
+
+
+def _value(function: Callable, sample: Screened) -> np.ndarray:
+    """Returns the metric of each seed, (seeds,)."""
+    if not sample.masked:
+        value = function(sample.preds, sample.truth, sample.weights)
+        return np.broadcast_to(value, sample.preds.shape[:1])
+    # A window on z_pred: each seed's own members, without weights.
+    values = []
+    for pred, member in zip(sample.preds, sample.weights > 0, strict=True):
+        if member.any():
+            values.append(function(pred[member], sample.truth[member], None))
+        else:
+            values.append(np.nan)
+    return np.array(values, np.float64)
+
+
+def _draws(
+    kernels: Sequence[Callable], samples: Sequence[Screened], draws: int, seed: int
+) -> np.ndarray:
+    """Returns metrics of redrawn objects, (samples, metrics, draws, seeds).
+
+    All samples hold the same objects and share the draws. Rows are ranked first, so
+    that the errors do not depend on the order of the table.
+    """
+    first = samples[0]
+    keys = [pred for sample in samples for pred in sample.preds[:1]]
+    order = np.lexsort([*keys, first.truth])
+    truth = first.truth[order]
+    seeds, n = first.preds.shape
+    weights = None if first.weights is None else first.weights[..., order]
+    preds = [np.ascontiguousarray(sample.preds[:, order]) for sample in samples]
+    generator = np.random.default_rng(seed)
+    step = max(1, _CHUNK // (n * seeds))
+    drawn = np.full((len(samples), len(kernels), draws, seeds), np.nan)
+    for start in range(0, draws, step):
+        rows = generator.integers(0, n, size=(min(step, draws - start), n))
+        true = truth[rows]
+        weight = None if weights is None else weights[..., rows]
+        for i, pred in enumerate(preds):
+            redrawn = pred[:, rows]
+            for j, function in enumerate(kernels):
+                value = function(redrawn, true, weight)
+                drawn[i, j, start : start + step] = np.transpose(value)
+    return drawn
+
+
+def _average(drawn: np.ndarray, seed: int) -> np.ndarray:
+    """Returns (metrics, draws): the mean over seeds - 1 models drawn again."""
+    metrics, draws, seeds = drawn.shape
+    if seeds == 1:
+        return drawn[..., 0]
+    # A second stream, so that objects do not depend on the number of models.
+    generator = np.random.default_rng([seed, 1])
+    chosen = generator.integers(0, seeds, size=(1, draws, seeds - 1))
+    return np.take_along_axis(drawn, chosen, axis=-1).mean(axis=-1)
+
+
+def _half_width(drawn: np.ndarray) -> float:
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size < 2:
+        return float("nan")
+    low, high = np.quantile(drawn, (0.158, 0.841))
+    return float(0.5 * (high - low))
+
+
+def _error(name: str, value: float, drawn: np.ndarray, sample: Screened) -> float:
+    """Returns the bootstrap error, or for a rate of exactly 0 or 1 a Poisson limit.
+
+    Source: Gehrels 1986, ApJ 303, 336, table 1 (zero counts).
+    """
+    if name in RATES and value in (0.0, 1.0) and drawn.size:
+        return min(1.0, _ZERO_COUNT / sample.n_effective)
+    return _half_width(drawn)
+
+
+def _few(n: int) -> str:
+    return f"fewer than {SMALLEST_BIN} objects" if n < SMALLEST_BIN else ""
