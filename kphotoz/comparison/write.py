@@ -13,6 +13,7 @@ from kphotoz.files import write_json
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
 from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.forest import photometry
 from kphotoz.training.run_folder import write_parquet
 
 __all__ = ["summarize"]
@@ -76,16 +77,9 @@ def _deployment_weights(experiment: Experiment) -> Weights | None:
         return None
     splits = data.open_survey(where.like)
     test = experiment.tests()[where.sample]
-    photometry = [_photometry(test)]
-    photometry.append(np.concatenate([_photometry(s) for s in splits.values()]))
-    return neighbour_weights(*photometry)
-
-
-def _photometry(sample: "data.Sample") -> np.ndarray:
-    batches = data.ordered_batches(sample, batch_size=256)
-    return np.concatenate(
-        [features.aperture_photometry(np.asarray(batch)) for batch in batches]
-    )
+    softening = features.noise_sigma(test.images(limit=2000))
+    deployed = [photometry(sample, softening) for sample in splits.values()]
+    return neighbour_weights(photometry(test, softening), np.concatenate(deployed))
 
 
 def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:

@@ -33,12 +33,11 @@ class Deployment(_Strict):
 
 
 class Evaluation(_Strict):
-    """What is measured, on which window, and how errors are drawn."""
+    """What is measured, in which window of the truth, and how errors are drawn."""
 
     metrics: tuple[str, ...] = ("nmad", "bias_median", "outlier_015", "catastrophic")
     headline: str = "nmad"
-    window: tuple[float, float] | None = None
-    window_on: Literal["z_true", "z_pred"] = "z_true"
+    window_z_true: tuple[float, float] | None = None
     draws: int = pydantic.Field(1000, ge=100)
 
 

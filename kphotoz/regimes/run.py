@@ -10,9 +10,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kphotoz import adapters, baselines, data, features, models
+from kphotoz import adapters, data, models
 from kphotoz.errors import InputError
 from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.forest import PhotometryForest
 from kphotoz.regimes.regime import Regime, Trainable
 from kphotoz.training import loop
 from kphotoz.training.environment import peak_memory_gib
@@ -39,15 +40,13 @@ _MOVING = {
     "head": "head_.*",
     "stem_and_head": "stem_conv|head_.*",
 }
-_FACTORS = re.compile(r"lora_[ab]$")
-
 
 @dataclasses.dataclass
 class Result:
     """What a regime returns: a predictor, its cost, how training went."""
 
     model: keras.Model | None
-    forest: "baselines.RandomForest | None"
+    forest: PhotometryForest | None
     history: list[dict]
     score: float
     cost: dict
@@ -55,7 +54,7 @@ class Result:
     def predict(self, sample: "data.Sample") -> np.ndarray:
         """Returns redshifts (n,) for a sample."""
         if self.forest is not None:
-            return self.forest.predict(_photometry(sample))
+            return self.forest.predict(sample)
         return loop.predict(self.model, sample)
 
 
@@ -106,7 +105,7 @@ def run(
         return _finish(models.load(base), None, None, start, experiment)
     samples = experiment.training(regime.data, fraction, seed)
     if regime.trainable.moves == "forest":
-        forest = _grow(samples, experiment, seed)
+        forest = PhotometryForest(seed).fit(*samples, experiment.task.label)
         return _finish(None, forest, None, start, experiment)
     model = _prepare(regime, experiment, samples[0], seed, base)
     outcome = loop.train(
@@ -173,29 +172,9 @@ def _verifier(model: keras.Model) -> Callable[[int], None]:
     return verify
 
 
-def _grow(
-    samples: tuple["data.Sample", "data.Sample"], experiment: Experiment, seed: int
-) -> "baselines.RandomForest":
-    train, validation = samples
-    label = experiment.task.label
-    forest = baselines.RandomForest(seed=seed)
-    return forest.fit(
-        _photometry(train),
-        train.table[label],
-        _photometry(validation),
-        validation.table[label],
-    )
-
-
-def _photometry(sample: "data.Sample") -> np.ndarray:
-    batches = data.ordered_batches(sample, batch_size=256)
-    chunks = [features.aperture_photometry(np.asarray(batch)) for batch in batches]
-    return np.concatenate(chunks)
-
-
 def _finish(
     model: keras.Model | None,
-    forest: "baselines.RandomForest | None",
+    forest: PhotometryForest | None,
     outcome: loop.Outcome | None,
     start: float,
     experiment: Experiment,

@@ -119,13 +119,15 @@ def _epoch(
     model: keras.Model, batches: "data.Batches", verify: Callable[[int], None] | None
 ) -> float:
     if verify is None:
-        return model.fit(batches, verbose=0).history["loss"][-1]
+        return model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
     for step in range(_CHECKED_STEPS):
-        model.fit(batches.skip(step).take(1), verbose=0)
+        model.fit(batches.skip(step).take(1), shuffle=False, verbose=0)
         verify(step + 1)
     if int(batches.cardinality()) == _CHECKED_STEPS:
         return math.nan
-    return model.fit(batches.skip(_CHECKED_STEPS), verbose=0).history["loss"][-1]
+    return model.fit(batches.skip(_CHECKED_STEPS), shuffle=False, verbose=0).history[
+        "loss"
+    ][-1]
 
 
 def _judge(
@@ -137,7 +139,7 @@ def _judge(
 ) -> None:
     raw = _weights(model)
     if model.optimizer.use_ema:
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+        model.optimizer.write_average(model.trainable_variables)
     score = task.score(predict(model, validation), validation.table[task.label])
     if score < progress.best_score or progress.best is None:
         progress.best_score, progress.best_epoch = score, progress.epoch

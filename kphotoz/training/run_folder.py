@@ -70,9 +70,15 @@ class RunFolder:
         return (self.path / "metrics.json").exists()
 
     def save_model(self, model: keras.Model) -> None:
-        """Writes `model.keras`, in equal bytes for equal models."""
+        """Writes `model.keras` for prediction, in equal bytes for equal models.
+
+        The copy that is saved is uncompiled: no loss or optimiser of ours is needed
+        to load it.
+        """
+        plain = keras.models.clone_model(model)
+        plain.set_weights(model.get_weights())
         with atomic(self.path / "model.keras") as aside:
-            model.save(aside)
+            plain.save(aside)
             _strip_dates(aside)
 
     def save_adapter(self, model: keras.Model, base: pathlib.Path) -> None:

@@ -1,0 +1,70 @@
+import math
+
+import pytest
+
+from kphotoz.comparison.answer import answer, crossover
+
+
+def row(regime, value, fraction=1.0, sample="deployment", n_labels=100):
+    return {
+        "regime": regime,
+        "fraction": fraction,
+        "n_labels": n_labels,
+        "sample": sample,
+        "truth": "label",
+        "metric": "nmad",
+        "value": value,
+        "error": 0.001,
+    }
+
+
+def pair(a, b, resolved):
+    facts = {"sample": "deployment", "fraction": 1.0, "resolved": resolved}
+    return {"a": a, "b": b, **facts}
+
+
+def test_a_winner_is_named_only_when_resolved_against_every_other():
+    rows = [row("lora", 0.02), row("full", 0.03), row("zero_shot", 0.05, 0.0)]
+    resolved = [pair("full", "lora", True), pair("lora", "zero_shot", True)]
+    assert "lora is best" in answer(rows, resolved, "nmad", 5)
+    resolved[0]["resolved"] = False
+    text = answer(rows, resolved, "nmad", 5)
+    assert "not resolved against full" in text and "zero_shot" not in text
+
+
+def test_few_seeds_are_said():
+    rows = [row("lora", 0.02), row("full", 0.03)]
+    assert "3 seeds" in answer(rows, [], "nmad", 3)
+
+
+def test_a_regime_without_a_score_does_not_win():
+    rows = [row("lora", math.nan), row("full", 0.03)]
+    assert "full, the only regime" in answer(rows, [], "nmad", 5)
+
+
+def test_crossover_is_interpolated_in_the_logarithm_of_the_label_count():
+    # Leads of -0.01 at 10 labels and +0.01 at 1000: halfway in the logarithm is 100.
+    rows = [
+        row("from_scratch", 0.05, 0.01, "target", 10),
+        row("lora", 0.04, 0.01, "target", 10),
+        row("from_scratch", 0.02, 1.0, "target", 1000),
+        row("lora", 0.03, 1.0, "target", 1000),
+    ]
+    found = crossover(rows, ["lora", "full"], "nmad")
+    assert found["labels"] == 100
+    assert "overtakes" in found["text"]
+
+
+@pytest.mark.parametrize(("scratch", "text"), [(0.09, "adaptation"), (0.01, "from_sc")])
+def test_no_crossover_says_who_leads_everywhere(scratch, text):
+    rows = [
+        row(name, value, fraction, "target", labels)
+        for fraction, labels in ((0.1, 10), (1.0, 100))
+        for name, value in (("from_scratch", scratch), ("full", 0.04))
+    ]
+    found = crossover(rows, ["full"], "nmad")
+    assert found["labels"] is None and found["text"].startswith(text)
+
+
+def test_one_fraction_has_no_crossover():
+    assert crossover([row("from_scratch", 0.1)], ["full"], "nmad") is None

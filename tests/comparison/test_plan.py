@@ -1,0 +1,33 @@
+from kphotoz import recipes, regimes
+from kphotoz.comparison.plan import jobs
+
+
+def plan(**fields):
+    recipe = recipes.load(overlay=fields)
+    return jobs(recipe, regimes.select(recipe.regimes, {}, True))
+
+
+def test_every_base_comes_before_what_starts_from_it():
+    order = plan(seeds=2, fractions=[0.1, 1.0])
+    names = [(job.regime, job.seed) for job in order]
+    for index, (name, seed) in enumerate(names):
+        if name != "base" and regimes.get(name).trainable.start == "base":
+            assert names[:index].count(("base", seed)) == 1
+
+
+def test_regimes_without_target_labels_run_once_a_seed():
+    order = plan(seeds=3, fractions=[0.1, 0.3, 1.0], regimes=["zero_shot", "lora"])
+    counts = {
+        name: sum(j.regime == name for j in order) for name in ("zero_shot", "lora")
+    }
+    assert counts == {"zero_shot": 3, "lora": 9}
+
+
+def test_no_base_is_trained_where_no_regime_needs_one():
+    order = plan(regimes=["from_scratch", "random_forest"])
+    assert {job.regime for job in order} == {"from_scratch", "random_forest"}
+
+
+def test_job_names_are_distinct():
+    order = plan(seeds=5, fractions=[0.03, 0.1, 0.3, 1.0])
+    assert len({job.name for job in order}) == len(order)

@@ -1,0 +1,54 @@
+import keras
+import numpy as np
+import pytest
+
+from kphotoz.errors import InputError
+from kphotoz.files import hash_file
+from kphotoz.training.run_folder import RunFolder
+
+
+def test_an_existing_folder_is_refused_without_resume(tmp_path):
+    (tmp_path / "old.txt").write_text("x")
+    with pytest.raises(InputError, match="--resume"):
+        RunFolder(tmp_path).claim("seeds: 1\n", resume=False)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    path = tmp_path / "run"
+    path.write_text("x")
+    with pytest.raises(InputError, match="which exists"):
+        RunFolder(path).claim("seeds: 1\n", resume=False)
+
+
+def test_resume_with_another_recipe_names_the_first_difference(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim("title: a\nseeds: 1\n", resume=False)
+    folder.claim("title: a\nseeds: 1\n", resume=True)
+    with pytest.raises(InputError, match="'seeds: 1' against 'seeds: 2'"):
+        folder.claim("title: a\nseeds: 2\n", resume=True)
+
+
+def test_a_foreign_folder_is_not_resumed(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="no recipe.yaml"):
+        RunFolder(tmp_path).claim("seeds: 1\n", resume=True)
+
+
+def test_an_unwritable_place_is_told_in_one_line():
+    with pytest.raises(InputError, match="a place to write"):
+        RunFolder("/proc/kphotoz").claim("seeds: 1\n", resume=False)
+
+
+def test_equal_models_are_saved_in_equal_bytes_and_load(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    hashes = []
+    for name in ("a", "b"):
+        folder = RunFolder(tmp_path / name)
+        folder.save_model(model)
+        hashes.append(hash_file(folder.path / "model.keras"))
+    assert hashes[0] == hashes[1]
+    x = np.ones((2, 3), "float32")
+    again = keras.saving.load_model(tmp_path / "a" / "model.keras")
+    np.testing.assert_array_equal(again(x), model(x))
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["model.keras"]
