@@ -17,9 +17,9 @@ _HOMES = {
     "import_file": "importing",
     "list_surveys": "survey",
     "open_file": "importing",
+    "open_stream": "stream",
     "open_survey": "survey",
     "ordered_batches": "batches",
-    "stream_file": "stream",
     "training_batches": "batches",
 }
 

@@ -3,7 +3,8 @@
 import functools
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,8 @@ class SplitStore:
 
     Args:
         builder: a built tfds builder. It is only read.
-        split: str. Name of the split; a split that the survey lacks is empty.
+        split: str. Name of the split, or several joined by "+"; a split that the
+            survey lacks is empty.
         info: SurveyInfo. Facts about the survey.
     """
 
@@ -37,13 +39,13 @@ class SplitStore:
         self.info = info
 
     def __len__(self) -> int:
-        return self.info.counts.get(self.split, 0)
+        return sum(self.info.counts.get(name, 0) for name in self.split.split("+"))
 
     @functools.cached_property
     def table(self) -> dict[str, np.ndarray]:
         """The catalogue: one row per example, text columns as str, numbers float64."""
         present = set(self.builder.info.features)
-        batches = list(self._read([name for name in COLUMNS if name in present]))
+        batches = list(self.read([name for name in COLUMNS if name in present]))
         table = {}
         for name in COLUMNS:
             rows = [batch[name] for batch in batches if name in batch]
@@ -53,11 +55,11 @@ class SplitStore:
 
     @functools.cached_property
     def pixels(self) -> np.ndarray:
-        """The images, (n, height, width, band) float32, in memory or on scratch disk."""
+        """The images, (n, height, width, band) float32, in memory or on disk."""
         size, bands = self.info.image_size, len(self.info.bands)
         pixels = _allocate((len(self), size, size, bands))
         start = 0
-        for batch in self._read(["image"]):
+        for batch in self.read(["image"]):
             stop = start + len(batch["image"])
             pixels[start:stop] = batch["image"]
             start = stop
@@ -72,7 +74,16 @@ class SplitStore:
             return np.full(len(self), np.nan)
         return column.astype(np.float64)
 
-    def _read(self, names: list[str]) -> Any:
+    def read(
+        self, names: list[str], size: int = _BATCH, start: int = 0
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Returns the named features in batches, in order.
+
+        Args:
+            names: list of str. Features to decode.
+            size: int > 0. Examples in a batch; the last may be shorter.
+            start: int >= 0. Example to begin with.
+        """
         if not len(self):
             return iter(())
         import tensorflow_datasets as tfds
@@ -83,12 +94,17 @@ class SplitStore:
             interleave_cycle_length=1, try_autocache=False, add_tfds_id=False
         )
         dataset = self.builder.as_dataset(
-            split=self.split,
+            split=self._present(),
             shuffle_files=False,
             read_config=config,
             decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
         )
-        return tfds.as_numpy(dataset.batch(_BATCH).prefetch(2))
+        batches = dataset.skip(start).batch(size).prefetch(2)
+        return iter(tfds.as_numpy(batches))
+
+    def _present(self) -> str:
+        names = self.split.split("+")
+        return "+".join(name for name in names if self.info.counts.get(name))
 
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:

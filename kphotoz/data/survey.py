@@ -1,14 +1,13 @@
 """Surveys by name: which there are, what they declare, and their samples."""
 
 import contextlib
-import fcntl
 import importlib
+import importlib.util
+import io
 import os
 import pathlib
 import pkgutil
-import shutil
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +25,11 @@ __all__ = [
     "build_survey",
     "data_dir",
     "describe_survey",
+    "find_builder",
     "list_surveys",
     "open_builder",
     "open_survey",
+    "survey_info",
 ]
 
 
@@ -138,10 +139,8 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
 def build_survey(builder: "tfds.core.DatasetBuilder") -> None:
     """Builds a TFDS data set where it is missing.
 
-    A second process that wants the same data set waits for the first. A build that is
-    killed leaves no half data set: TFDS writes aside and renames, and what a killed
-    build left aside is removed by the next one. On a terminal TFDS's progress bars are
-    shown, in a log one line at the start and one at the end.
+    On a terminal TFDS's progress bars are shown, in a log one line at the start and one
+    at the end. The builders lock, and remove what killed builds left.
 
     Raises:
         InputError: the disk cannot take the data set.
@@ -152,13 +151,11 @@ def build_survey(builder: "tfds.core.DatasetBuilder") -> None:
     terminal = sys.stderr.isatty()
     (tfds.enable_progress_bar if terminal else tfds.disable_progress_bar)()
     folder = pathlib.Path(builder.data_dir)
+    print(f"Building {_label(builder)} in {folder}", file=sys.stderr)
+    # TFDS prints its own lines to standard output, which belongs to our commands.
+    sink = io.StringIO()
     try:
-        with _locked(folder):
-            if _is_built(builder):
-                return
-            for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
-                shutil.rmtree(stale, ignore_errors=True)
-            print(f"Building {_label(builder)} in {folder}", file=sys.stderr)
+        with contextlib.redirect_stdout(sink):
             builder.download_and_prepare()
     except OSError as error:
         raise InputError(
@@ -177,15 +174,6 @@ def _label(builder: "tfds.core.DatasetBuilder") -> str:
 
 def _is_built(builder: "tfds.core.DatasetBuilder") -> bool:
     return (pathlib.Path(builder.data_dir) / "dataset_info.json").exists()
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
-    # The kernel drops the lock when its process dies, so that a kill cannot block us.
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f".{folder.name}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _tfds() -> Any:

@@ -1,0 +1,63 @@
+"""Which rows are one object, and which split an object belongs to."""
+
+import hashlib
+
+import numpy as np
+
+from kphotoz.data.survey_info import SPLITS
+
+__all__ = ["group_by_position", "split_of_groups"]
+
+
+def split_of_groups(
+    groups: np.ndarray, fractions: tuple[float, ...], seed: int
+) -> np.ndarray:
+    """Returns the split of each row, a pure function of its group and the seed.
+
+    So rows of one group share a split, and rows added later move nobody.
+
+    Args:
+        groups: (n,) str.
+        fractions: of the groups in train, validation, calibration and test.
+        seed: int. Another seed gives another split.
+
+    Returns:
+        (n,) str objects.
+    """
+    edges = np.cumsum(fractions)[:-1]
+    names, rows = np.unique(groups.astype(str), return_inverse=True)
+    places = [
+        int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:6]) / 2**48
+        for name in names.tolist()
+    ]
+    chosen = np.searchsorted(edges, places, side="right")
+    return np.array(SPLITS, object)[chosen][rows]
+
+
+def group_by_position(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarray:
+    """Returns a group name per row: friends of friends on the sky.
+
+    Cutouts of neighbours share pixels, so neighbours must not be split apart. A row
+    without a position is a group of its own.
+
+    Args:
+        ra, dec: (n,) float64 [degree].
+        radius: float [arcsec]. Rows nearer than this are friends.
+
+    Returns:
+        (n,) str objects.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    count = len(ra)
+    placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    a, d = np.radians(ra[placed]), np.radians(dec[placed])
+    points = np.stack([np.cos(a) * np.cos(d), np.sin(a) * np.cos(d), np.sin(d)], axis=1)
+    chord = 2 * np.sin(np.radians(radius / 3600) / 2)
+    pairs = placed[cKDTree(points).query_pairs(chord, output_type="ndarray")]
+    pairs = pairs.reshape(-1, 2)
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    _, labels = connected_components(links, directed=False)
+    return np.array([*(f"sky-{label}" for label in labels), None], object)[:-1]

@@ -1,0 +1,106 @@
+"""Columns as text or numbers, and the flags of rows that cannot be used."""
+
+import numpy as np
+
+from kphotoz.errors import InputError
+
+__all__ = ["flag_pixels", "flag_redshifts", "numbers", "text", "without_sentinels"]
+
+# No object is known beyond z = 15; catalogues write 99 or 999 for "none". Our choice.
+_HIGHEST_REDSHIFT = 30.0
+_SENTINELS = (-9999.0, -999.0, -99.0, -9.0)
+
+
+def text(column: np.ndarray, what: str) -> np.ndarray:
+    """Returns a column as str objects, without the blanks that FITS pads with.
+
+    Args:
+        column: (n,) text, bytes or integers.
+        what: str. Name of the column for errors.
+
+    Raises:
+        InputError: numbers with decimals, which cannot hold long ids exactly.
+    """
+    if column.dtype.kind not in "SUOiub":
+        raise InputError(
+            f"Wanted: text or whole numbers for {what}. Received: {column.dtype}, "
+            "which cannot hold long ids exactly."
+        )
+    cells = (
+        cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+        for cell in column.tolist()
+    )
+    # TFDS keeps text as UTF-8, which lone surrogates do not have.
+    clean = [cell.strip().encode("utf-8", "replace").decode() for cell in cells]
+    return np.array([*clean, None], object)[:-1]
+
+
+def numbers(column: np.ndarray, what: str) -> np.ndarray:
+    """Returns a column as float64; empty cells are NaN.
+
+    Args:
+        column: (n,) numbers, or text that holds numbers.
+        what: str. Name of the column for errors.
+
+    Raises:
+        InputError: a cell is not a number; says which.
+    """
+    if column.dtype.kind in "fiub":
+        return column.astype(np.float64)
+    if column.dtype.kind not in "SUO":
+        raise InputError(f"Wanted: numbers for {what}. Received: {column.dtype}.")
+    values = np.full(len(column), np.nan)
+    for row, cell in enumerate(column.tolist()):
+        if isinstance(cell, bytes):
+            cell = cell.decode("utf-8", "replace")
+        if cell is None or (isinstance(cell, str) and not cell.strip()):
+            continue
+        try:
+            values[row] = float(cell)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                f"Wanted: numbers for {what}. Received: {str(cell)[:40]!r} in row "
+                f"{row}."
+            ) from error
+    return values
+
+
+def without_sentinels(role: str, values: np.ndarray) -> np.ndarray:
+    """Returns magnitudes or redshift errors with NaN for what only stands for none.
+
+    Args:
+        role: str. "magnitude" or "redshift_error".
+        values: (n,) float64.
+    """
+    known = np.abs(values) < 90 if role == "magnitude" else values > 0
+    return np.where(known, values, np.nan)
+
+
+def flag_pixels(images: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Returns the flags with those of unusable pixels added.
+
+    Args:
+        images: (n, height, width, band) float32.
+        flags: (n,) str objects. A flag that is set stays.
+    """
+    flags = flags.copy()
+    finite = np.isfinite(images).all(axis=(1, 2, 3))
+    empty = ~images.any(axis=(1, 2, 3))
+    flags[(flags == "") & ~finite] = "non_finite_pixels"
+    flags[(flags == "") & empty] = "all_zero_image"
+    return flags
+
+
+def flag_redshifts(redshifts: np.ndarray) -> np.ndarray:
+    """Returns "" for usable redshifts, else the reason, (n,) str objects.
+
+    Args:
+        redshifts: (n,) float64, dimensionless.
+    """
+    flags = np.full(len(redshifts), "", object)
+    flags[redshifts < 0] = "negative_redshift"
+    flags[np.isin(redshifts, _SENTINELS) | (redshifts > _HIGHEST_REDSHIFT)] = (
+        "sentinel_redshift"
+    )
+    flags[~np.isfinite(redshifts)] = "missing_redshift"
+    return flags

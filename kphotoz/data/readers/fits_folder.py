@@ -1,0 +1,158 @@
+"""A folder of FITS cutouts with a table: one cube or one image per band and object."""
+
+import pathlib
+import warnings
+
+import numpy as np
+
+from kphotoz.data.readers.source import Source, band_names, damaged, no_such_key
+from kphotoz.data.readers.tables import SUFFIXES, read_table
+from kphotoz.errors import InputError
+
+__all__ = ["FITSFolderSource"]
+
+_KIND = "a FITS cutout"
+_TABLE_NAMES = ("table", "catalog", "catalogue")
+
+
+class FITSFolderSource(Source):
+    """A folder with a table and the FITS files that the table names.
+
+    A cutout is a cube in one extension, or one two-dimensional extension per band
+    (EXTNAME is the band). An image key with braces, such as "{id}-{band}.fits", names
+    one file per band instead of a column. A header keyword BANDS names the bands.
+
+    Args:
+        path: path of the folder.
+        table: str or None. Name of the table. [default: the only .csv or .parquet, or
+            a table.fits or catalog(ue).fits]
+        bands: tuple of str or None. Needed for an image key with "{band}".
+    """
+
+    def __init__(
+        self, path: pathlib.Path, table: str | None, bands: tuple[str, ...] | None
+    ) -> None:
+        self.path = path
+        self._given = bands
+        self._table = read_table(path / table if table else _find_table(path))
+        self.columns = list(self._table)
+
+    def column(self, name: str) -> np.ndarray:
+        """Returns a column of the table."""
+        if name not in self._table:
+            raise no_such_key(self.path, name, self.columns)
+        return self._table[name]
+
+    def open_images(self, key: str) -> None:
+        """Finds the first cutout that can be read; its shape is everyone's."""
+        rows = len(next(iter(self._table.values()), []))
+        self._files = self._pattern(key, rows) if "{" in key else self._named(key)
+        self.layout = None
+        for files in self._files:
+            image, self.bands, self.layout = _read_cutout(self.path, files)
+            if image is not None:
+                self.shape = (rows, *image.shape)
+                return
+        raise InputError(
+            f"Wanted: FITS cutouts in {self.path}. Received: none of {rows} that can "
+            f"be read. Does {key!r} hold their names?"
+        )
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns cutouts start..stop - 1, zeros and a flag where there is none."""
+        files = self._files[start:stop]
+        images = np.zeros((len(files), *self.shape[1:]), np.float64)
+        flags = np.full(len(files), "", object)
+        for row, names in enumerate(files):
+            image, bands, layout = _read_cutout(self.path, names)
+            if image is None:
+                flags[row] = layout
+            elif image.shape != self.shape[1:]:
+                flags[row] = "wrong_shape"
+            elif bands != self.bands:
+                flags[row] = "wrong_bands"
+            else:
+                images[row] = image
+        return images, flags
+
+    def close(self) -> None:
+        """Does nothing: each cutout is closed once it is read."""
+
+    def _named(self, key: str) -> list[list[str]]:
+        return [[_text(name)] for name in self.column(key)]
+
+    def _pattern(self, key: str, rows: int) -> list[list[str]]:
+        bands = self._given or ()
+        if "{band}" in key and not bands:
+            raise InputError(
+                f"Wanted: band names for the files {key!r}. Received: none. "
+                "Give --bands."
+            )
+        files = []
+        with damaged(self.path, f"columns for the names in {key!r}"):
+            for row in range(rows):
+                cells = {name: _text(self._table[name][row]) for name in self._table}
+                files.append(
+                    [key.format(**cells | {"band": band}) for band in bands]
+                    if "{band}" in key
+                    else [key.format(**cells)]
+                )
+        return files
+
+
+def _text(cell: object) -> str:
+    return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+
+
+def _find_table(path: pathlib.Path) -> pathlib.Path:
+    found = sorted(
+        item
+        for item in path.iterdir()
+        if item.suffix.lower() in (".csv", ".parquet")
+        or (item.suffix.lower() in SUFFIXES and item.stem.lower() in _TABLE_NAMES)
+    )
+    if len(found) != 1:
+        names = ", ".join(item.name for item in found) or "none"
+        raise InputError(
+            f"Wanted: one table in {path}. Received: {names}. Name it with --table."
+        )
+    return found[0]
+
+
+def _read_cutout(
+    folder: pathlib.Path, names: list[str]
+) -> tuple[np.ndarray | None, tuple[str, ...] | None, str | None]:
+    """Returns image, bands and layout; or None, None and a flag."""
+    planes = []
+    for name in names:
+        try:
+            with damaged(folder / name, _KIND):
+                planes.append(_read_file(folder / name))
+        except InputError as error:
+            missing = isinstance(error.__cause__, FileNotFoundError)
+            return None, None, "missing_image" if missing else "unreadable_image"
+    if len(planes) == 1:
+        return planes[0]
+    if len({plane.shape for plane, _, _ in planes}) > 1 or planes[0][0].ndim != 2:
+        return None, None, "wrong_shape"
+    return np.stack([plane for plane, _, _ in planes]), None, "band_first"
+
+
+def _read_file(
+    path: pathlib.Path,
+) -> tuple[np.ndarray, tuple[str, ...] | None, str | None]:
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstropyWarning)
+        with fits.open(path, memmap=False) as file:
+            found = [hdu for hdu in file if hdu.is_image and hdu.data is not None]
+            arrays = [np.asarray(hdu.data) for hdu in found]
+            headers = [hdu.header for hdu in found]
+    if not arrays:
+        raise ValueError("no image in it")
+    if arrays[0].ndim == 3 or len(arrays) == 1:
+        return arrays[0], band_names(headers[0].get("BANDS", "")), None
+    names = tuple(str(header.get("EXTNAME", "")) for header in headers)
+    return np.stack(arrays), names if all(names) else None, "band_first"
