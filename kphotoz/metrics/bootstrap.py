@@ -1,5 +1,6 @@
 """Metrics with errors: objects and trained models are drawn again, with replacement."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -136,6 +137,7 @@ def paired_difference(
     z_true: np.ndarray,
     *,
     weights: np.ndarray | None = None,
+    window: Window | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> Difference:
@@ -145,15 +147,16 @@ def paired_difference(
     cancels. It is `resolved` if |value| > 2 error and there are at least five seeds.
     False resolutions under no difference: about 5 % when errors on objects that the
     models of a regime share dominate, about 12 % when five seeds do (Student's t of
-    four degrees of freedom), and less than 2 % when the models err independently, since then
-    both draws see the same noise.
+    four degrees of freedom), and less than 2 % when the models err independently, since
+    then both draws see the same noise.
 
     Args:
         metric: str, a key of `metrics.POINT`. Biases are compared by absolute value.
         preds_a: array (seeds, n), row i and row i of `preds_b` share a training seed.
         preds_b: array (seeds, n).
         z_true: array (n,).
-        weights, draws, seed: as in `summary`.
+        weights, window, draws, seed: as in `summary`. In a window on z_pred each side,
+            and each model, is scored on its own members.
 
     Raises:
         InputError: an unknown metric, or no usable object.
@@ -166,11 +169,8 @@ def paired_difference(
             f"Received: {preds_a.shape} and {preds_b.shape}."
         )
     seeds = preds_a.shape[0]
-    both = screen(np.concatenate([preds_a, preds_b]), z_true, weights, None)
-    sides = [
-        Screened(part, both.truth, both.weights, {}, {}, both.rows)
-        for part in (both.preds[:seeds], both.preds[seeds:])
-    ]
+    both = screen(np.concatenate([preds_a, preds_b]), z_true, weights, window)
+    sides = [_side(both, slice(None, seeds)), _side(both, slice(seeds, None))]
     size = np.abs if metric in SIGNED else np.asarray
     values = [size(_value(function, side).mean()) for side in sides]
     drawn = _draws([function], sides, draws, seed)
@@ -189,6 +189,13 @@ def paired_difference(
             "|{0}| of a − |{0}| of b" if metric in SIGNED else "{0} of a − b"
         ).format(metric),
     )
+
+
+def _side(both: Screened, rows: slice) -> Screened:
+    weights = both.weights
+    if weights is not None and weights.ndim == 2:
+        weights = weights[rows]
+    return dataclasses.replace(both, preds=both.preds[rows], weights=weights)
 
 
 def _value(function: Callable, sample: Screened) -> np.ndarray:
@@ -219,17 +226,17 @@ def _draws(
     order = np.lexsort([*keys, first.truth])
     truth = first.truth[order]
     seeds, n = first.preds.shape
-    weights = None if first.weights is None else first.weights[..., order]
     preds = [np.ascontiguousarray(sample.preds[:, order]) for sample in samples]
+    weights = [None if s.weights is None else s.weights[..., order] for s in samples]
     generator = np.random.default_rng(seed)
     step = max(1, _CHUNK // (n * seeds))
     drawn = np.full((len(samples), len(kernels), draws, seeds), np.nan)
     for start in range(0, draws, step):
         rows = generator.integers(0, n, size=(min(step, draws - start), n))
         true = truth[rows]
-        weight = None if weights is None else weights[..., rows]
-        for i, pred in enumerate(preds):
+        for i, (pred, weight) in enumerate(zip(preds, weights, strict=True)):
             redrawn = pred[:, rows]
+            weight = None if weight is None else weight[..., rows]
             for j, function in enumerate(kernels):
                 value = function(redrawn, true, weight)
                 drawn[i, j, start : start + step] = np.transpose(value)

@@ -224,6 +224,21 @@ def test_both_sides_lose_the_rows_either_fails_on():
     assert found.excluded == {"prediction not finite": 7}
 
 
+@pytest.mark.parametrize("on", ["z_true", "z_pred"])
+def test_difference_in_a_window_is_that_of_the_cut_tables(on):
+    first, z = gaussian(5, 400, sigma=0.2)
+    second = z + 0.8 * (first - z)
+    window = metrics.Window(0.3, 1.5, on)
+    found = metrics.paired_difference("nmad", first, second, z, window=window)
+    sides = []
+    for side in (first, second):
+        cuts = [window.contains(row if on == "z_pred" else z) for row in side]
+        rows = zip(side, cuts, strict=True)
+        sides.append(np.mean([metrics.nmad(row[cut], z[cut]) for row, cut in rows]))
+    assert found.value == pytest.approx(sides[0] - sides[1], abs=1e-12)
+    assert found.resolved and found.better == "b"
+
+
 @pytest.mark.parametrize(
     "common, own, shift, low, high",
     [

@@ -1,0 +1,128 @@
+"""Metrics of a whole table, in its windows and in parts of it by other columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kphotoz.errors import InputError, unknown
+from kphotoz.metrics.bootstrap import summary
+from kphotoz.metrics.estimates import SMALLEST_BIN
+from kphotoz.metrics.point import DEFAULT
+from kphotoz.metrics.windows import Window
+
+__all__ = ["parts", "stratified"]
+
+# More values than this in a column of numbers are cut at their quartiles: our choice.
+_MOST_CATEGORIES = 12
+
+
+def stratified(
+    z_pred: np.ndarray,
+    z_true: np.ndarray,
+    *,
+    names: Sequence[str] = DEFAULT,
+    weights: np.ndarray | None = None,
+    windows: Sequence[Window | None] = (None,),
+    strata: Mapping[str, np.ndarray] | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Returns rows of metrics: every window of the whole, then of every stratum.
+
+    A row is `Estimate.as_dict()` with "stratum" in front: "all", or the text of the
+    part. A stratum of fewer than 20 objects gives one NaN row a metric, with a note.
+
+    Args:
+        z_pred: array (n,).
+        z_true: array (n,).
+        names: metric names.
+        weights: array (n,) or None.
+        windows: windows to take, None for all redshifts.
+        strata: text -> mask (n,), as `parts` makes them.
+        draws, seed: of the bootstrap.
+    """
+    cuts = {"all": np.ones(len(z_true), bool), **(strata or {})}
+    rows = []
+    for text, mask in cuts.items():
+        for window in windows:
+            inside = mask if window is None else mask & _within(window, z_pred, z_true)
+            if text != "all" and np.count_nonzero(inside) < SMALLEST_BIN:
+                rows += _too_few(text, names, window, int(np.count_nonzero(inside)))
+                continue
+            found = summary(
+                z_pred[mask],
+                z_true[mask],
+                names=names,
+                weights=None if weights is None else weights[mask],
+                window=window,
+                draws=draws,
+                seed=seed,
+            )
+            rows += [{"stratum": text, **one.as_dict()} for one in found]
+    return rows
+
+
+def parts(name: str, values: np.ndarray, edges: Sequence[float] | None = None):
+    """Returns text -> mask of the parts of a column.
+
+    Text, booleans and up to 12 different whole numbers are categories; other numbers
+    are cut at `edges`, or at their quartiles, right-closed. What is in no part (NaN, or
+    beyond the edges) becomes a part of its own, so that nothing disappears.
+
+    Args:
+        name: str. Name of the column.
+        values: array (n,).
+        edges: ascending numbers, or None [default: None].
+    """
+    if values.ndim != 1 or values.dtype.kind not in "fiubU":
+        raise InputError(
+            f"Wanted: one number or text a row in column {name!r}. "
+            f"Received: {values.dtype} of shape {values.shape}."
+        )
+    if edges is None and (values.dtype.kind in "bU" or _is_category(values)):
+        return {f"{name} = {value}": values == value for value in np.unique(values)}
+    if values.dtype.kind == "U":
+        raise InputError(
+            f"Wanted: numbers to cut at edges. Received: text in {name!r}."
+        )
+    values = values.astype(np.float64)
+    cuts = {}
+    edges = _quartile_edges(values) if edges is None else edges
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        window = Window(low, high, name)
+        cuts[str(window)] = window.contains(values)
+    rest = ~np.any(list(cuts.values()), axis=0) if cuts else np.ones(values.size, bool)
+    if rest.any():
+        cuts[f"{name} in none of these"] = rest
+    return cuts
+
+
+def _is_category(values: np.ndarray) -> bool:
+    if values.dtype.kind not in "iu":
+        return False
+    return np.unique(values).size <= _MOST_CATEGORIES
+
+
+def _quartile_edges(values: np.ndarray) -> list[float]:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return []
+    edges = np.unique(np.quantile(finite, (0, 0.25, 0.5, 0.75, 1)))
+    # Right-closed bins would lose the smallest value.
+    edges[0] = np.nextafter(edges[0], -np.inf)
+    return edges.tolist()
+
+
+def _within(window: Window, z_pred: np.ndarray, z_true: np.ndarray) -> np.ndarray:
+    if window.on not in ("z_pred", "z_true"):
+        raise unknown("window", window.on, ["z_pred", "z_true"])
+    return window.contains(z_pred if window.on == "z_pred" else z_true)
+
+
+def _too_few(text, names, window, n) -> list[dict[str, Any]]:
+    from kphotoz.metrics.binned import _too_few as nan_estimate
+
+    return [
+        {"stratum": text, **nan_estimate(name, n, window).as_dict()} for name in names
+    ]

@@ -1,0 +1,205 @@
+"""Reads a table of any usual format into arrays, without a deep-learning backend."""
+
+import os
+import pathlib
+import warnings
+
+import numpy as np
+
+from kphotoz.errors import InputError, unknown
+
+__all__ = ["column", "read_table"]
+
+
+def read_table(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Returns the columns of a CSV, TSV, ECSV, FITS or parquet file, by name.
+
+    The format is told from the first bytes, not from the suffix. Numbers come in native
+    byte order, missing ones as NaN, text as str. A FITS file gives its first table.
+
+    Args:
+        path: a file; FITS, CSV and TSV may be gzipped.
+
+    Raises:
+        InputError: the file is missing, cut short, empty, of another format, or two of
+            its columns share a name.
+    """
+    path = pathlib.Path(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(80)
+    except OSError as error:
+        raise InputError(
+            f"Wanted: a table to read. Received: {path} ({error.strerror}). "
+            "Check the path."
+        ) from error
+    columns = _reader(path, head)(path)
+    if not columns or not len(next(iter(columns.values()))):
+        raise InputError(
+            f"Wanted: a table with at least one row. Received: {path}, "
+            f"{len(columns)} columns and no row."
+        )
+    return columns
+
+
+def column(
+    columns: dict[str, np.ndarray], name: str, *, numeric: bool = False
+) -> np.ndarray:
+    """Returns the column `name`, as float64 if `numeric`.
+
+    Raises:
+        InputError: there is no such column, or it does not hold one number a row.
+    """
+    if name not in columns:
+        raise unknown("column", name, columns)
+    values = columns[name]
+    if not numeric:
+        return values
+    if values.ndim != 1 or values.dtype.kind not in "fiub":
+        held = "text" if values.ndim == 1 else f"{values.shape[1:]} values a row"
+        raise InputError(
+            f"Wanted: one number a row in column {name!r}. Received: {held}. "
+            "Name another column."
+        )
+    return values.astype(np.float64)
+
+
+def _reader(path: pathlib.Path, head: bytes):
+    if head.startswith(b"PAR1"):
+        return _read_parquet
+    if head.startswith(b"SIMPLE  ="):
+        return _read_fits
+    if head.startswith(b"\x1f\x8b"):
+        return _read_fits if ".fit" in path.name.lower() else _read_csv
+    if head.startswith(b"# %ECSV"):
+        return _read_ecsv
+    if b"\0" in head:
+        raise InputError(
+            "Wanted: a CSV, ECSV, FITS or parquet table. "
+            f"Received: {path}, which begins with {head[:8]!r}. Convert it."
+        )
+    return _read_csv
+
+
+def _read_parquet(path: pathlib.Path) -> dict[str, np.ndarray]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        # One file: a folder name such as `seed=3` above it must not become a column.
+        return _from_arrow(parquet.ParquetFile(path).read(), path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _broken("parquet", path, error) from error
+
+
+def _read_csv(path: pathlib.Path) -> dict[str, np.ndarray]:
+    import pyarrow
+    from pyarrow import csv
+
+    tabs = ".tsv" in path.name.lower()
+    options = csv.ParseOptions(delimiter="\t" if tabs else ",")
+    missing = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "--"]
+    convert = csv.ConvertOptions(null_values=missing, strings_can_be_null=False)
+    try:
+        table = csv.read_csv(path, parse_options=options, convert_options=convert)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _broken("TSV" if tabs else "CSV", path, error) from error
+    if table.num_columns == 1 and len(table.column_names[0].split()) > 1:
+        raise InputError(
+            "Wanted: columns separated by commas (or tabs, in a .tsv). "
+            f"Received: {path} with the header {table.column_names[0]!r}. Convert it."
+        )
+    return _from_arrow(table, path)
+
+
+def _from_arrow(table, path: pathlib.Path) -> dict[str, np.ndarray]:
+    import pyarrow as pa
+
+    names = [name.strip() for name in table.column_names]
+    _check_unique(names, path)
+    columns = {}
+    for name, values in zip(names, table.columns, strict=True):
+        kind = values.type
+        if pa.types.is_dictionary(kind):
+            values = values.cast(kind.value_type)
+        if pa.types.is_decimal(kind):
+            values = values.cast(pa.float64())
+        if pa.types.is_null(kind):
+            columns[name] = np.full(len(values), np.nan)
+            continue
+        array = values.to_numpy()
+        if array.dtype == object and pa.types.is_boolean(values.type):
+            array = np.array([np.nan if v is None else v for v in array], np.float64)
+        elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            array = np.array(["" if v is None else v for v in array], dtype=str)
+        columns[name] = array
+    return columns
+
+
+def _read_fits(path: pathlib.Path) -> dict[str, np.ndarray]:
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings():
+            # astropy tells of a truncated file by a warning only.
+            warnings.simplefilter("error")
+            with fits.open(path, memmap=False) as parts:
+                found = [part for part in parts if isinstance(part, _table_kinds())]
+                if not found:
+                    raise InputError(
+                        f"Wanted: a FITS file with a table. Received: {path}, "
+                        f"{len(parts)} extensions and none a table."
+                    )
+                names = list(found[0].columns.names)
+                _check_unique(names, path)
+                return {name: _native(found[0].data[name]) for name in names}
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, TypeError, KeyError, Warning) as error:
+        raise _broken("FITS", path, error) from error
+
+
+def _table_kinds() -> tuple[type, ...]:
+    from astropy.io import fits
+
+    return (fits.BinTableHDU, fits.TableHDU)
+
+
+def _read_ecsv(path: pathlib.Path) -> dict[str, np.ndarray]:
+    from astropy.io import ascii as text
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            table = text.read(path, format="ecsv")
+    except (OSError, ValueError, TypeError, KeyError, Warning) as error:
+        raise _broken("ECSV", path, error) from error
+    return {name: _native(table[name]) for name in table.colnames}
+
+
+def _native(values) -> np.ndarray:
+    if np.ma.isMaskedArray(values):
+        fill = np.nan if values.dtype.kind in "fiub" else ""
+        kind = np.float64 if values.dtype.kind in "iub" else values.dtype
+        values = values.astype(kind).filled(fill)
+    values = np.asarray(values)
+    if values.dtype.kind in "SU":
+        return np.char.strip(values.astype(str))
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def _check_unique(names: list[str], path: pathlib.Path) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"Wanted: columns of different names. Received: {path} with two of "
+            f"{', '.join(map(repr, twice))}. Rename one."
+        )
+
+
+def _broken(kind: str, path: pathlib.Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(
+        f"Wanted: a whole {kind} table. Received: {path}, which cannot be read "
+        f"({reason}). Write it again."
+    )
