@@ -11,7 +11,12 @@ from kphotoz.data.file_spec import FileSpec
 from kphotoz.data.grouping import group_by_position
 from kphotoz.data.readers import ImageFile, columns
 from kphotoz.data.sample import Sample
-from kphotoz.data.survey import build_survey, data_dir, open_builder
+from kphotoz.data.survey import (
+    build_survey,
+    data_dir,
+    make_builder,
+    open_builder,
+)
 from kphotoz.errors import InputError
 from kphotoz.files import atomic
 
@@ -21,9 +26,9 @@ CHUNK = 256  # rows read at once; our choice
 
 
 def import_file(spec: FileSpec) -> str:
-    """Imports a file as the survey "cutouts/NAME" and returns that name.
+    """Imports a file and returns its survey's name, "cutouts/NAME-HASH".
 
-    The data set's name carries the hash of the file's bytes and of the spec: a file
+    The name carries the hash of the file's bytes and of the spec: a file
     that was imported before is not built again, a changed one is.
 
     Args:
@@ -80,14 +85,13 @@ def row_groups(file: ImageFile) -> np.ndarray:
 def _build(spec: FileSpec) -> tuple[object, str]:
     module = importlib.import_module("kphotoz_datasets.cutouts.cutouts_dataset_builder")
     spec.check_photometry()
-    name = f"cutouts/{spec.title}"
-    builder = module.Builder(config=module.file_config(spec), data_dir=data_dir())
+    builder = make_builder(module.Builder, module.file_config(spec))
     if not pathlib.Path(builder.data_dir).exists():
         _check_rows(spec)
     build_survey(builder)
     # The newest import of a name is the one that its name opens.
     (pathlib.Path(builder.data_dir) / "dataset_info.json").touch()
-    return builder, name
+    return builder, f"cutouts/{builder.builder_config.name}"
 
 
 def _check_rows(spec: FileSpec) -> None:

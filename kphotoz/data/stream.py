@@ -55,6 +55,7 @@ class Stream(abc.ABC):
     def digest(self) -> str:
         """Returns a hash of the content, in hexadecimal."""
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Closes what is open."""
 
@@ -111,6 +112,9 @@ class _SurveyStream(Stream):
         rows = zip(self.table["id"], self.table["redshift"].tolist(), strict=True)
         content = f"{self.name} {self._store.builder.data_dir} {list(rows)}"
         return hashlib.sha256(content.encode()).hexdigest()
+
+    def close(self) -> None:
+        """Does nothing: TFDS closes its files."""
 
 
 def open_stream(source: FileSpec | str) -> Stream:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import logging
 import os
 import pathlib
 import pkgutil
@@ -27,6 +28,7 @@ __all__ = [
     "describe_survey",
     "find_builder",
     "list_surveys",
+    "make_builder",
     "open_builder",
     "open_survey",
     "survey_info",
@@ -47,7 +49,7 @@ def list_surveys() -> list[str]:
             continue
         configs = _module(builder).Builder.builder_configs
         names += [f"{builder}/{config}" for config in configs] or [builder]
-    return sorted(names) + [f"cutouts/{name}" for name in _imported()]
+    return sorted(names) + [f"cutouts/{name}" for name in sorted(_imported())]
 
 
 def open_survey(name: str, **options: Any) -> dict[str, Sample]:
@@ -55,7 +57,8 @@ def open_survey(name: str, **options: Any) -> dict[str, Sample]:
 
     Args:
         name: str. "builder/config", as in "mock_hsc/photometric", or "cutouts/NAME" for
-            an imported file (the newest import of that name).
+            an imported file: the newest of that name, or the one whose hash is given
+            as in "cutouts/NAME-0123456789ab".
         options: passed to the builder's config, for example count=, seed=.
 
     Returns:
@@ -133,7 +136,26 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
     if config not in module.Builder.builder_configs and (config or options):
         raise unknown("survey", name, list_surveys())
     chosen = module.config(config, **options) if hasattr(module, "config") else config
-    return module.Builder(config=chosen or None, data_dir=data_dir())
+    return make_builder(module.Builder, chosen or None)
+
+
+def make_builder(builder: type, config: Any) -> "tfds.core.DatasetBuilder":
+    """Returns a builder in our data folder, without TFDS's remark on custom configs.
+
+    Args:
+        builder: subclass of tfds.core.DatasetBuilder.
+        config: its configuration, or the name of one, or None.
+    """
+    log = logging.getLogger("absl")
+    log.addFilter(_is_no_remark)
+    try:
+        return builder(config=config, data_dir=data_dir())
+    finally:
+        log.removeFilter(_is_no_remark)
+
+
+def _is_no_remark(record: logging.LogRecord) -> bool:
+    return "custom data configuration" not in record.getMessage()
 
 
 def build_survey(builder: "tfds.core.DatasetBuilder") -> None:
@@ -201,7 +223,8 @@ def _module(builder: str) -> Any:
 
 
 def _imported() -> dict[str, pathlib.Path]:
-    """Returns the newest built folder of each imported file's name."""
+    """Returns the built folder of each import: the newest by name, each by its hash."""
     built = data_dir().glob("cutouts/*/*/dataset_info.json")
     newest = sorted(built, key=lambda path: path.stat().st_mtime_ns)
-    return {path.parents[1].name.rpartition("-")[0]: path.parent for path in newest}
+    exact = {path.parents[1].name: path.parent for path in newest}
+    return exact | {name.rpartition("-")[0]: path for name, path in exact.items()}
