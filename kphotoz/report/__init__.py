@@ -1,0 +1,13 @@
+"""A comparison as tables, figures and one page."""
+
+from kphotoz.report.figures import write_figures
+from kphotoz.report.html import write_html
+from kphotoz.report.tables import estimates_table, terminal_table, write_csv
+
+__all__ = [
+    "estimates_table",
+    "terminal_table",
+    "write_csv",
+    "write_figures",
+    "write_html",
+]

@@ -1,0 +1,190 @@
+"""A comparison as the tables, figures and page read it: ordered, gaps allowed."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kphotoz.report.style import SAMPLES
+
+__all__ = ["Content", "Panel"]
+
+
+class Panel:
+    """Predictions of every regime on one sample, against one reference.
+
+    Attributes:
+        z: (n,) reference redshifts.
+        preds: dict regime -> (seeds, n) predictions at its largest label fraction.
+        magnitude: (n,) or None.
+        weights: (n,) or None.
+        label, truth: (n,) labels and true redshifts, NaN where there are none.
+    """
+
+    def __init__(self, z, preds, magnitude, weights, label, truth) -> None:
+        self.z, self.preds, self.weights = z, preds, weights
+        self.magnitude, self.label, self.truth = magnitude, label, truth
+
+
+class Content:
+    """A comparison dict with its parts in the order of the report.
+
+    Args:
+        comparison: dict as in comparison.json; every part but "rows" may be missing.
+    """
+
+    def __init__(self, comparison: Mapping[str, Any]) -> None:
+        self.raw = comparison
+        self.rows = list(comparison.get("rows") or [])
+        self.differences = list(comparison.get("differences") or [])
+        self.costs = list(comparison.get("costs") or [])
+        self.samples = dict(comparison.get("samples") or {})
+        described = dict(comparison.get("regimes") or {})
+        self.regimes = _ordered([*described, *(r["regime"] for r in self.rows)])
+        self.described = described
+        self.metrics = _ordered(row["metric"] for row in self.rows)
+        self._index = {_key(row): row for row in self.rows}
+
+    def text(self, key: str, default: str = "") -> str:
+        """Returns a part of the comparison as text."""
+        value = self.raw.get(key)
+        return default if value is None else str(value)
+
+    @property
+    def headline(self) -> str | None:
+        """The metric that figures and the answer are about."""
+        recipe = self.raw.get("recipe") or {}
+        evaluation = recipe.get("evaluation") or {}
+        for name in (evaluation.get("headline"), "nmad", *self.metrics):
+            if name in self.metrics:
+                return name
+        return None
+
+    @property
+    def window(self) -> str:
+        """The evaluation window in words, with the redshift it cuts on."""
+        evaluation = (self.raw.get("recipe") or {}).get("evaluation") or {}
+        if not evaluation.get("window"):
+            return "all redshifts, no window"
+        low, high = evaluation["window"]
+        return (
+            f"{low:g} < {evaluation.get('window_on', 'unstated redshift')} ≤ {high:g}"
+        )
+
+    @property
+    def cases(self) -> list[tuple[str, str]]:
+        """Samples with what they are scored against: deployment first, truth first."""
+        found = _ordered((row["sample"], row["truth"]) for row in self.rows)
+        rank = {name: place for place, name in enumerate(SAMPLES)}
+        return sorted(found, key=lambda c: (rank.get(c[0], 99), c[1] != "z_true"))
+
+    def fractions(self, regime: str) -> list[float]:
+        """Returns the label fractions of a regime, ascending."""
+        found = {_fraction(row) for row in self.rows if row["regime"] == regime}
+        return sorted(found)
+
+    def row(
+        self,
+        regime: str,
+        sample: str,
+        truth: str,
+        metric: str,
+        fraction: float | None = None,
+    ) -> dict | None:
+        """Returns one row, at the regime's largest fraction by default, or None."""
+        if fraction is None:
+            fractions = self.fractions(regime)
+            fraction = fractions[-1] if fractions else 0.0
+        return self._index.get((regime, fraction, sample, truth, metric))
+
+    def ranked(self, sample: str, truth: str) -> list[str]:
+        """Returns the regimes with a finite headline value, best first."""
+        values = {}
+        for regime in self.regimes:
+            row = self.row(regime, sample, truth, self.headline)
+            if row and math.isfinite(finite(row["value"])):
+                values[regime] = abs(row["value"])
+        return sorted(values, key=values.get, reverse=self.headline == "r2")
+
+    def panel(
+        self, predictions: Mapping[str, np.ndarray], sample: str, truth: str
+    ) -> Panel | None:
+        """Returns the predictions on a sample, or None when there are none.
+
+        The rows of "deployment" are those of the recipe's deployment sample, and those
+        of "both" are all, unless the predictions name these samples themselves.
+        """
+        names = np.asarray(predictions["sample"]).astype(str)
+        if sample in names:
+            inside = names == sample
+        elif sample == "deployment":
+            where = (self.raw.get("recipe") or {}).get("deployment") or {}
+            inside = names == where.get("sample", "source")
+        else:
+            inside = np.full(names.size, sample == "both")
+        chosen = {key: np.asarray(v)[inside] for key, v in predictions.items()}
+        preds, first = {}, None
+        for regime in self.regimes:
+            found = self._models(chosen, regime)
+            if found is not None:
+                first = found[1] if first is None else first
+                preds[regime] = found[0]
+        if first is None:
+            return None
+        size = first.size
+        preds = {name: pred for name, pred in preds.items() if pred.shape[1] == size}
+        label, true = (_numbers(chosen, k, first) for k in ("z_label", "z_true"))
+        weights = _numbers(chosen, "weight", first) if sample == "deployment" else None
+        if weights is not None and not np.all(np.isfinite(weights)):
+            weights = None
+        z = true if truth == "z_true" else label
+        magnitude = _numbers(chosen, "magnitude", first)
+        return Panel(z, preds, magnitude, weights, label, true)
+
+    def _models(self, columns, regime):
+        """Returns (seeds, n) predictions in the order of ids, and the first rows."""
+        mine = np.asarray(columns["regime"]).astype(str) == regime
+        if "fraction" in columns and mine.any():
+            fraction = np.nan_to_num(np.asarray(columns["fraction"], np.float64))
+            mine &= fraction == fraction[mine].max()
+        rows = []
+        for seed in np.unique(columns["seed"][mine]):
+            place = np.flatnonzero(mine & (columns["seed"] == seed))
+            names = np.asarray(columns["id"]).astype(str)[place]
+            rows.append(place[np.argsort(names, kind="stable")])
+        if not rows or any(row.size != rows[0].size for row in rows):
+            return None
+        pred = np.asarray(columns["z_pred"], np.float64)
+        return np.stack([pred[row] for row in rows]), rows[0]
+
+
+def finite(value: Any) -> float:
+    """Returns a float, NaN for None: JSON has no NaN."""
+    return float("nan") if value is None else float(value)
+
+
+def excluded(value: Any) -> str:
+    """Returns the exclusions of a row in words; "" for none."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {reason}" for reason, count in value.items())
+    return f"{value} unusable" if value else ""
+
+
+def _numbers(columns, key, rows):
+    if key not in columns:
+        return np.full(rows.size, np.nan)
+    return np.asarray(columns[key], np.float64)[rows]
+
+
+def _fraction(row: Mapping[str, Any]) -> float:
+    value = finite(row.get("fraction"))
+    return value if math.isfinite(value) else 0.0
+
+
+def _key(row):
+    return (row["regime"], _fraction(row), row["sample"], row["truth"], row["metric"])
+
+
+def _ordered(values) -> list:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,181 @@
+"""Figures of predictions: against the reference, and trends with redshift."""
+
+import pathlib
+
+import numpy as np
+from matplotlib.colors import LogNorm
+
+from kphotoz import metrics
+from kphotoz.report.canvas import errorbar, figure, legend, lsst, save
+from kphotoz.report.content import Content, Panel
+from kphotoz.report.style import axis_label, factor, number, sample_words
+
+__all__ = ["redshifts", "trends"]
+
+TREND_METRICS = ("bias_median", "nmad", "outlier_015")
+_WORDS = {
+    "z_pred": "predicted redshift z_phot (what users can cut on)",
+    "z_true": "reference redshift (regression to the mean tilts the bias)",
+    "magnitude": "magnitude in the reference band",
+}
+
+
+def redshifts(
+    content: Content, panel: Panel, case: tuple[str, str], path: pathlib.Path
+) -> tuple[pathlib.Path, str]:
+    """Draws z_pred against the reference, one panel a regime; returns path, caption."""
+    names = list(panel.preds)
+    columns = min(4, len(names))
+    lines = -(-len(names) // columns)
+    finite = [panel.z, *(p.ravel() for p in panel.preds.values())]
+    top = float(np.nanquantile(np.concatenate(finite), 0.999))
+    limits = (0.0, max(top * 1.03, 0.1))
+    edges = np.linspace(*limits, 61)
+    with figure(2.35 * columns + 0.9, 2.35 * lines + 0.5) as drawn:
+        grid = drawn.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        counts = {n: _histogram(panel.z, panel.preds[n], edges) for n in names}
+        norm = LogNorm(1, max(2, max(c.max() for c in counts.values())))
+        for axes in grid.flat[len(names) :]:
+            axes.set_visible(False)
+        for axes, name in zip(grid.flat, names, strict=False):
+            image = np.ma.masked_equal(counts[name].T, 0)
+            mesh = axes.pcolormesh(edges, edges, image, norm=norm, cmap="viridis_r")
+            _guides(axes, limits)
+            row = content.row(name, *case, content.headline)
+            words = number(content.headline, row["value"], row["error"]) if row else ""
+            axes.set_title(name)
+            text = f"{content.headline}\n{words}"
+            box = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5}
+            axes.text(
+                0.04, 0.96, text, transform=axes.transAxes, va="top", size=7.5, bbox=box
+            )
+        seeds = next(iter(panel.preds.values())).shape[0]
+        drawn.colorbar(mesh, ax=grid, label=f"galaxies × {seeds} seeds in a cell")
+        reference = "true redshift z_true" if case[1] == "z_true" else "label redshift"
+        drawn.supxlabel(reference, size=9)
+        drawn.supylabel("predicted redshift z_phot", size=9)
+        save(drawn, path)
+    caption = (
+        f"Predicted against reference redshift on {sample_words(*case)}: N = "
+        f"{panel.z.size} galaxies, {seeds} seeds overlaid, logarithmic counts. Solid: "
+        f"equality; dotted: |dz| = 0.15. Window of the numbers: {content.window}."
+    )
+    return path, caption
+
+
+def _histogram(z, preds, edges):
+    repeated = np.broadcast_to(z, preds.shape).ravel()
+    keep = np.isfinite(repeated) & np.isfinite(preds.ravel())
+    # What lies beyond an edge is drawn in the last cell, so that no outlier vanishes.
+    inside = np.clip(preds.ravel()[keep], edges[0], edges[-1])
+    shown = np.clip(repeated[keep], edges[0], edges[-1])
+    return np.histogram2d(shown, inside, bins=(edges, edges))[0]
+
+
+def _guides(axes, limits):
+    line = np.array(limits)
+    axes.plot(line, line, color="#333333", lw=0.8)
+    for sign in (-1, 1):
+        dotted = line + sign * 0.15 * (1 + line)
+        axes.plot(line, dotted, color="#333333", lw=0.7, ls=":")
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+
+
+def trends(
+    content: Content, panel: Panel, case: tuple[str, str], path: pathlib.Path
+) -> tuple[pathlib.Path, str]:
+    """Draws bias, scatter and outliers in bins; returns the path and the caption."""
+    names = [m for m in TREND_METRICS if m in content.metrics] or [content.headline]
+    sides = _sides(panel)
+    strong = _strong(content, panel, case)
+    said = []
+    with figure(3.5 * len(sides) + 0.4, 2.3 * len(names) + 0.9) as drawn:
+        grid = drawn.subplots(len(names), len(sides), sharey="row", squeeze=False)
+        for line, metric in zip(grid, names, strict=True):
+            shown = []
+            for axes, (side, values) in zip(line, sides.items(), strict=True):
+                shown += _trend(axes, panel, metric, side, values, strong)
+                sample = content.samples.get(case[0], {})
+                said.append(lsst(axes, metric, sample))
+                axes.grid(axis="y")
+            line[0].set_ylabel(axis_label(metric))
+            _limit(line[0], metric, shown)
+        for axes, side in zip(grid[-1], sides, strict=True):
+            axes.set_xlabel(_WORDS[side])
+        legend(drawn, grid[0, 0], columns=min(5, len(panel.preds)))
+        save(drawn, path)
+    kept, said = ", ".join(strong), " ".join(dict.fromkeys(filter(None, said)))
+    caption = (
+        f"Trends on {sample_words(*case)}, N = {panel.z.size}: bins of equal numbers "
+        f"in z_phot, z_true{' and magnitude' if 'magnitude' in sides else ''}, 20 or "
+        f"more galaxies each, means over seeds. Errors are drawn for {kept}; the "
+        f"others are thin, and may leave the frame. {said}"
+    )
+    return path, caption
+
+
+def _sides(panel: Panel) -> dict[str, np.ndarray]:
+    """Returns what to bin by -> bin edges, of equal numbers."""
+    pooled = np.concatenate([pred[0] for pred in panel.preds.values()])
+    sides = {"z_pred": pooled, "z_true": panel.z}
+    if panel.magnitude is not None and np.isfinite(panel.magnitude).sum() > 100:
+        sides["magnitude"] = panel.magnitude
+    bins = int(np.clip(panel.z.size // 60, 2, 8))
+    found = {}
+    for side, values in sides.items():
+        values = values[np.isfinite(values)]
+        edges = np.unique(np.quantile(values, np.linspace(0.005, 0.995, bins + 1)))
+        if edges.size > 1:
+            found[side] = edges
+    return found
+
+
+def _strong(content: Content, panel: Panel, case) -> list[str]:
+    """Returns the regimes drawn with errors: the base and the best four."""
+    best = [name for name in content.ranked(*case) if name in panel.preds][:4]
+    names = [name for name in panel.preds if name == "zero_shot"] + best
+    return list(dict.fromkeys(names))
+
+
+def _trend(axes, panel, metric, side, edges, strong) -> list[np.ndarray]:
+    """Draws all regimes of one panel; returns the values of the strong ones."""
+    by = panel.magnitude if side == "magnitude" else side
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    width = np.min(np.diff(edges))
+    names, shown = list(panel.preds), []
+    for place, name in enumerate(names):
+        bins = metrics.binned(
+            metric,
+            panel.preds[name],
+            panel.z,
+            edges,
+            by,
+            name=side,
+            weights=panel.weights,
+            draws=100 if name in strong else 0,
+        )
+        value = factor(metric) * np.array([b.value for b in bins])
+        error = factor(metric) * np.array([b.error for b in bins])
+        if name in strong:
+            # Moved a little, so that error bars do not hide each other.
+            x = middles + 0.06 * width * (strong.index(name) - len(strong) / 2)
+            errorbar(axes, x, value, error, name, names, zorder=3)
+            shown.append(value)
+        else:
+            thin = {"alpha": 0.45, "lw": 0.8, "markersize": 3, "zorder": 2}
+            errorbar(axes, middles, value, 0 * value, name, names, **thin)
+        del place
+    return shown
+
+
+def _limit(axes, metric, shown) -> None:
+    """Sets the limits by the strong regimes, so that a failed one does not rule."""
+    values = np.concatenate(shown) if shown else np.array([])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
+    if metric != "bias_median":
+        low = 0.0
+    room = 0.15 * max(high - low, 1e-3)
+    axes.set_ylim(low - (room if metric == "bias_median" else 0), high + room)

@@ -1,0 +1,233 @@
+"""The comparison as a terminal table and as CSV; a table of single estimates."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kphotoz.files import write_text
+from kphotoz.report.content import Content, excluded
+from kphotoz.report.style import DZ, definition, heading, number, sample_words
+
+__all__ = ["estimates_table", "terminal_table", "write_csv"]
+
+CSV_COLUMNS = (
+    "regime fraction n_labels sample truth metric value error n excluded seeds"
+).split()
+
+
+def terminal_table(comparison: Mapping[str, Any]) -> RenderableType:
+    """Returns the tables of a comparison for `rich`: deployment first, then costs.
+
+    Args:
+        comparison: dict as in comparison.json.
+    """
+    content = Content(comparison)
+    parts: list[RenderableType] = []
+    for sample, truth in content.cases:
+        parts += [_metrics(content, sample, truth), Text()]
+    if content.costs:
+        parts += [_costs(content), Text()]
+    if content.differences:
+        parts += [_differences(content), Text()]
+    parts.append(_legend(content))
+    return Group(*parts)
+
+
+def _plain(title: str, note: str = "") -> Table:
+    caption = Text(note, style="dim") if note else None
+    return Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+
+
+def _metrics(content: Content, sample: str, truth: str) -> Table:
+    rows = {
+        regime: [content.row(regime, sample, truth, m) for m in content.metrics]
+        for regime in content.regimes
+    }
+    held = [row for line in rows.values() for row in line if row]
+    counts = sorted({row["n"] for row in held})
+    size = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    left_out = sorted({excluded(row.get("excluded")) for row in held} - {""})
+    note = f"excluded: {'; '.join(left_out)}" if left_out else ""
+    table = _plain(f"{sample_words(sample, truth)}: N = {size}", note)
+    table.add_column("regime")
+    table.add_column("labels", justify="right")
+    for metric in content.metrics:
+        table.add_column(Text(heading(metric)), justify="right")
+    for regime, line in rows.items():
+        first = next((row for row in line if row), None)
+        if first is None:
+            continue
+        labels = first.get("n_labels")
+        cells = [_cell(metric, row) for metric, row in zip(content.metrics, line)]  # noqa: B905
+        table.add_row(Text(regime), "" if labels is None else f"{labels:,}", *cells)
+    return table
+
+
+def _cell(metric: str, row: Mapping[str, Any] | None) -> str:
+    return number(metric, row["value"], row["error"]) if row else ""
+
+
+def _costs(content: Content) -> Table:
+    table = _plain("Cost of one model")
+    table.add_column("regime")
+    for name in ("labels used", "trainable", "stored", "examples seen", "s", "GiB"):
+        table.add_column(name, justify="right")
+    for cost in content.costs:
+        if cost.get("fraction") == content.fractions(cost["regime"])[-1]:
+            table.add_row(Text(cost["regime"]), *cost_cells(cost))
+    return table
+
+
+def cost_cells(cost: Mapping[str, Any]) -> list[str]:
+    """Returns the cells of a cost: fraction, parameters, size, examples, s, GiB."""
+    fraction = cost.get("fraction") or 0
+    return [
+        f"{fraction:.0%}" if fraction >= 0.1 or not fraction else f"{fraction:.1%}",
+        _count(cost.get("trainable_parameters")),
+        size_words(cost.get("stored_bytes")),
+        _count(cost.get("examples_seen")),
+        _decimals(cost.get("seconds"), 1),
+        _decimals(cost.get("peak_memory_gib"), 2),
+    ]
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{int(value):,}"
+
+
+def _decimals(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def size_words(value: float | None) -> str:
+    """Returns bytes as B, kB or MB, decimal."""
+    if value is None:
+        return ""
+    for unit, size in (("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{int(value)} B"
+
+
+def headline_differences(content: Content) -> list[Mapping[str, Any]]:
+    """Returns the differences on the deployment sample at the largest fraction.
+
+    All samples' if there is no deployment sample.
+    """
+    first = content.cases[0] if content.cases else None
+    chosen = [d for d in content.differences if (d["sample"], d["truth"]) == first]
+    chosen = chosen or content.differences
+    top = max((d.get("fraction") or 0 for d in chosen), default=0)
+    return [d for d in chosen if (d.get("fraction") or 0) == top]
+
+
+def verdict(difference: Mapping[str, Any]) -> str:
+    """Returns which side is better, or that it is not resolved."""
+    if not difference["resolved"]:
+        return "not resolved"
+    lower = difference["value"] < 0
+    if difference["metric"] == "r2":
+        lower = not lower
+    return f"{difference['a' if lower else 'b']} better"
+
+
+def _differences(content: Content) -> Table:
+    chosen = headline_differences(content)
+    words = sample_words(chosen[0]["sample"], chosen[0]["truth"])
+    note = "resolved: |difference| > 2 errors, same objects, five seeds or more"
+    resolved = [d for d in chosen if d["resolved"]]
+    if len(resolved) < len(chosen):
+        note += f"; {len(chosen) - len(resolved)} pairs not resolved"
+    table = _plain(f"Paired differences on {words}", note)
+    for name in ("a", "b"):
+        table.add_column(name)
+    table.add_column("metric")
+    table.add_column("a − b", justify="right")
+    table.add_column("verdict")
+    for one in chosen:
+        shown = number(one["metric"], one["value"], one["error"])
+        style = "" if one["resolved"] else "dim"
+        names = (Text(one["a"]), Text(one["b"]), heading(one["metric"]))
+        table.add_row(*names, shown, Text(verdict(one)), style=style)
+    return table
+
+
+def _legend(content: Content) -> Text:
+    lines = [f"{DZ}. Window: {content.window}."]
+    lines += [f"{name}: {definition(name)}" for name in content.metrics]
+    return Text("\n".join(lines), style="dim")
+
+
+def write_csv(comparison: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Writes every row of a comparison, unrounded, one line a number.
+
+    Args:
+        comparison: dict as in comparison.json.
+        path: file to write. NaN is an empty field; exclusions are words.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for row in Content(comparison).rows:
+        row = {**row, "excluded": excluded(row.get("excluded"))}
+        cells = [row.get(name) for name in CSV_COLUMNS]
+        writer.writerow(["" if c is None or c != c else c for c in cells])
+    write_text(path, file.getvalue())
+
+
+def estimates_table(
+    source: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> RenderableType:
+    """Returns the table of `kphotoz evaluate`.
+
+    Args:
+        source: dict with "table", "pred", "true" and "weight", the names used.
+        rows: dicts of `metrics.stratified`.
+    """
+    weighted = f", weighted by {source['weight']}" if source.get("weight") else ""
+    title = f"{source['pred']} against {source['true']}{weighted}: {source['table']}"
+    table = _plain(title)
+    table.add_column("part")
+    table.add_column("window")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("N", justify="right")
+    table.add_column("N_eff", justify="right")
+    table.add_column("note")
+    for row in rows:
+        table.add_row(
+            Text(row["stratum"]),
+            row["window"] or "none",
+            heading(row["metric"]),
+            number(row["metric"], row["value"], row["error"]),
+            f"{row['n']:,}",
+            f"{row['n_effective']:,.0f}",
+            Text(_remarks(row)),
+        )
+    names = dict.fromkeys(row["metric"] for row in rows)
+    lines = [f"{DZ}.", *(f"{name}: {definition(name)}" for name in names)]
+    lines.append("±: half the 15.8 to 84.1 % range of the bootstrap over objects.")
+    return Group(table, Text("\n".join(lines), style="dim"))
+
+
+def _remarks(row: Mapping[str, Any]) -> str:
+    parts = [row["note"]] if row["note"] else []
+    if row["excluded"]:
+        parts.append(f"excluded: {excluded(row['excluded'])}")
+    if row["flagged"]:
+        parts.append(f"used, but {excluded(row['flagged'])}")
+    return "; ".join(parts)
