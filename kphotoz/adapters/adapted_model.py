@@ -1,0 +1,205 @@
+"""Adapters for models that cannot be rebuilt layer by layer."""
+
+import json
+from typing import Any
+
+import keras
+from keras import ops
+
+from kphotoz.adapters import paths
+from kphotoz.adapters.forms import form_of
+from kphotoz.adapters.swap import copy_state
+from kphotoz.errors import InputError
+from kphotoz.layers._lora import default_initializer
+
+__all__ = ["AdaptedModel", "Factors", "copy_any"]
+
+
+@keras.saving.register_keras_serializable(package="kphotoz")
+class Factors(keras.layers.Layer):
+    """The two factors of one kernel, in float32.
+
+    Args:
+        inputs: int. Rows of A.
+        outputs: int. Columns of B.
+        rank: int. Columns of A and rows of B.
+        alpha: float. The update is ``alpha / rank * A @ B``.
+        initializer: of A; B starts at zero.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        rank: int,
+        alpha: float,
+        initializer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        self.adapter_rank = rank
+        self.alpha = alpha
+        self.lora_a = self.add_weight(
+            name="lora_a",
+            shape=(inputs, rank),
+            initializer=initializer or default_initializer(),
+        )
+        self.lora_b = self.add_weight(
+            name="lora_b", shape=(rank, outputs), initializer="zeros"
+        )
+        self.built = True
+
+    def product(self):
+        """Returns ``alpha / rank * A @ B``, shape (inputs, outputs)."""
+        return self.alpha / self.adapter_rank * ops.matmul(self.lora_a, self.lora_b)
+
+
+@keras.saving.register_keras_serializable(package="kphotoz")
+class AdaptedModel(keras.Model):
+    """Any model with ``K + alpha / rank * A @ B`` in place of chosen kernels.
+
+    The model owns a copy of the base and the factors. A call runs the copy statelessly
+    with the updated kernels, and writes back what the call changed (statistics of batch
+    normalisation, seeds). What is frozen stays so whatever `trainable` is set to, and
+    after a reload, because the specification is applied again.
+
+    It computes its updates in float32; the layers of the base keep their own dtypes.
+
+    Args:
+        base: built model. It is owned from here on: `adapters.apply` hands in a copy.
+        spec: dict of plain values, as `adapters.apply` makes it.
+        initializers: {path: initializer of A} or None.
+    """
+
+    def __init__(
+        self,
+        base: keras.Model,
+        spec: dict,
+        initializers: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs = {"name": f"adapted_{base.name}"} | kwargs | {"dtype": "float32"}
+        super().__init__(**kwargs)
+        self._spec_text = json.dumps(spec)
+        self.base = base
+        layers = paths.walk(base)
+        self.factors = [
+            _factors(layers[entry["path"]], entry, index, initializers or {})
+            for index, entry in enumerate(spec["entries"])
+        ]
+        self.built = True
+        # Not by `self.trainable = True`: TensorFlow skips setting an equal value.
+        self._freeze(True)
+
+    @property
+    def spec(self) -> dict:
+        """What was adapted, trained and frozen, as plain values."""
+        return json.loads(self._spec_text)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the factors and the layers named in `train_also` train."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        keras.Model.trainable.fset(self, value)
+        self._freeze(bool(value))
+
+    def _freeze(self, value: bool) -> None:
+        spec, layers = self.spec, paths.walk(self.base)
+        norm = keras.layers.BatchNormalization
+        norms = [layer for layer in layers.values() if isinstance(layer, norm)]
+        full = [layers[path] for path in spec["train_also"]]
+        if spec["batch_norm"] == "train":
+            full += norms
+        for layer in norms:
+            layer.trainable = value and spec["batch_norm"] != "freeze"
+        for layer in full:
+            layer.trainable = value
+        allowed = {id(v) for layer in full for v in layer.trainable_weights}
+        for variable in self.base.weights:
+            variable.trainable = value and id(variable) in allowed
+
+    def updates(self) -> list[tuple[keras.Variable, Any]]:
+        """Returns (kernel, float32 update of its shape) of every adapted layer."""
+        layers = paths.walk(self.base)
+        pairs = []
+        for entry, factors in zip(self.spec["entries"], self.factors, strict=True):
+            layer = layers[entry["path"]]
+            update = form_of(layer).lay_out(factors.product())
+            pairs.append((layer.kernel, update))
+        return pairs
+
+    def call(self, inputs, training=None):
+        values = {id(v): (v, ops.convert_to_tensor(v)) for v in self.base.variables}
+        penalties = []
+        for kernel, update in self.updates():
+            values[id(kernel)] = (kernel, ops.add(kernel, update))
+            if kernel.regularizer is not None:
+                penalties.append(kernel.regularizer(update))
+        scope = keras.StatelessScope(
+            list(values.values()), collect_losses=True, initialize_variables=False
+        )
+        given = dict(scope.state_mapping)
+        with scope:
+            outputs = self.base(inputs, training=training)
+        for variable in self.base.variables:
+            new = scope.get_current_value(variable)
+            if new is not given[id(variable)]:
+                variable.assign(new)
+        # Multiplied, because the layer that added a loss also claims that very tensor.
+        for loss in [*penalties, *(ops.multiply(x, 1.0) for x in scope.losses)]:
+            self.add_loss(loss)
+        return outputs
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "base": keras.saving.serialize_keras_object(self.base),
+            "spec": self.spec,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "AdaptedModel":
+        base = keras.saving.deserialize_keras_object(config["base"])
+        return cls(base, config["spec"], name=config["name"])
+
+    def build_from_config(self, config: dict) -> None:
+        """Does nothing: everything exists from the start."""
+
+
+def _factors(layer, entry: dict, index: int, initializers: dict) -> Factors:
+    inputs, outputs = form_of(layer).matrix
+    initializer = initializers.get(entry["path"])
+    name = f"factors_{index}"
+    rank, alpha = entry["rank"], entry["alpha"]
+    return Factors(inputs, outputs, rank, alpha, initializer, name=name)
+
+
+def copy_any(model: keras.Model) -> keras.Model:
+    """Returns an uncompiled copy of a model of any class, with equal weights and seeds.
+
+    Raises:
+        InputError: its class does not give itself back from its own configuration.
+    """
+    old = {"": model, **paths.walk(model)}
+    classes = {type(layer).__name__: type(layer) for layer in old.values()}
+    with keras.saving.custom_object_scope(classes):
+        config = keras.saving.serialize_keras_object(model)
+        config.pop("compile_config", None)
+        copy = keras.saving.deserialize_keras_object(config)
+    new = {"": copy, **paths.walk(copy)}
+    shapes = [tuple(v.shape) for v in model.variables]
+    if [tuple(v.shape) for v in copy.variables] != shapes or len(new) != len(old):
+        raise InputError(
+            f"Wanted: a model that can be rebuilt from its configuration. Received: "
+            f"{type(model).__name__}, whose copy has {len(copy.variables)} variables "
+            f"instead of {len(shapes)}. Implement get_config and build on its classes."
+        )
+    for source, target in zip(old.values(), new.values(), strict=True):
+        if not isinstance(source, keras.Model):
+            copy_state(source, target)
+    for source, target in zip(model.variables, copy.variables, strict=True):
+        target.assign(paths.value(source))
+    return copy

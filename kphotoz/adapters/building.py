@@ -1,0 +1,160 @@
+"""Adapters onto a base model."""
+
+import zlib
+from typing import Any
+
+import keras
+
+from kphotoz.adapters import paths
+from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
+from kphotoz.adapters.planning import Targets, matching, plan
+from kphotoz.adapters.swap import can_swap, swap
+from kphotoz.errors import InputError
+from kphotoz.layers._lora import check_alpha, check_dropout, default_initializer
+from kphotoz.layers.batch_normalization import BATCH_NORM_POLICIES
+
+__all__ = ["apply", "build"]
+
+
+def apply(
+    base: keras.Model,
+    rank: int = 4,
+    alpha: float | None = None,
+    targets: Targets = None,
+    *,
+    rank_patterns: dict[str, int] | None = None,
+    dropout: float = 0.0,
+    batch_norm: str = "freeze",
+    train_also: str | None = None,
+    a_initializer: Any = None,
+    allow_full_rank: bool = False,
+    seed: int = 0,
+) -> keras.Model:
+    """Returns a new, uncompiled model with low-rank adapters; the base is untouched.
+
+    Everything but the factors is frozen, except layers that `train_also` matches and
+    what `batch_norm` lets move. Functional and Sequential models come back as such, with
+    LoRA layers; any other model comes back as an `AdaptedModel`. Before any training the
+    new model's output equals the base's exactly.
+
+    Args:
+        base: built model of any class.
+        rank: int >= 1. Width of the updates. [default: 4]
+        alpha: float > 0. Updates are scaled by alpha / rank. [default: each rank]
+        targets: pattern searched in layer paths (anchor it with ^ and $), a function of
+            (path, layer), or None for all convolutions and linear layers except those
+            whose adapter would be no smaller than the kernel. `plan` lists both.
+        rank_patterns: {pattern: rank}; the first that matches a path sets its rank.
+        dropout: float in [0, 1) on the input of the updates' branches; only where LoRA
+            layers can be swapped in. [default: 0]
+        batch_norm: "freeze", "adapt_statistics" or "train", see
+            `kphotoz.layers.BatchNormalization`. [default: "freeze"]
+        train_also: pattern of layers that train in full, for example a new head. They
+            get no adapter.
+        a_initializer: initializer of A, seeded anew for each path. [default: uniform
+            with bound 1 / sqrt(fan_in)]
+        allow_full_rank: adapt also layers whose adapter is no smaller than the kernel,
+            as published parameter counts do. [default: False]
+        seed: int. Fixes every factor given its path. [default: 0]
+
+    Raises:
+        InputError: arguments that do not fit each other or the model; nothing matches.
+    """
+    _check(alpha, dropout, batch_norm)
+    choices = plan(
+        base,
+        rank,
+        targets,
+        rank_patterns=rank_patterns,
+        train_also=train_also,
+        allow_full_rank=allow_full_rank,
+    )
+    full = matching(paths.walk(base), train_also) if train_also else []
+    entries = [
+        {
+            "path": choice.path,
+            "rank": choice.rank,
+            "alpha": check_alpha(alpha, choice.rank),
+            "seed": zlib.crc32(f"{seed}/{choice.path}".encode()),
+        }
+        for choice in choices
+        if not choice.skipped
+    ]
+    named = getattr(targets, "__name__", "function") if callable(targets) else targets
+    return build(
+        base, entries, full, batch_norm, dropout, named, initializer=a_initializer
+    )
+
+
+def build(
+    base: keras.Model,
+    entries: list[dict],
+    train_also: list[str],
+    batch_norm: str,
+    dropout: float,
+    targets: str | None,
+    *,
+    initializer: Any = None,
+) -> keras.Model:
+    """Returns the adapted copy of `base` for decisions already made.
+
+    Args:
+        base: built model.
+        entries: [{"path", "rank", "alpha", "seed"}].
+        train_also: paths of layers that train in full.
+        batch_norm: policy.
+        dropout: rate.
+        targets: pattern or name of the function the entries come from, for the record.
+        initializer: of A.
+
+    Raises:
+        InputError: dropout is wanted where only the kernel can be replaced.
+    """
+    spec = {
+        "entries": entries,
+        "train_also": train_also,
+        "batch_norm": batch_norm,
+        "dropout": dropout,
+    }
+    base_hash = paths.hash_model(base)
+    spec["origin"] = {
+        "base_hash": base_hash,
+        "targets": targets,
+        "train_also": train_also,
+        "batch_norm": batch_norm,
+        "dropout": dropout,
+    }
+    starts = {e["path"]: _initializer(initializer, e["seed"]) for e in entries}
+    if can_swap(base, list(starts)):
+        model = swap(base, spec, starts)
+    elif dropout:
+        raise InputError(
+            f"Wanted: dropout=0 for {type(base).__name__}, in which only kernels can be "
+            f"replaced. Received: {dropout=}. Build a Functional model of Dense and "
+            "Conv2D layers, or leave dropout out."
+        )
+    else:
+        model = AdaptedModel(copy_any(base), spec, starts)
+    return model
+
+
+def _check(alpha: float | None, dropout: float, batch_norm: str) -> None:
+    try:
+        check_alpha(alpha, 1)
+        check_dropout(dropout)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if batch_norm not in BATCH_NORM_POLICIES:
+        raise InputError(
+            f"Wanted: batch_norm one of {', '.join(BATCH_NORM_POLICIES)}. "
+            f"Received: {batch_norm!r}."
+        )
+
+
+def _initializer(initializer: Any, seed: int) -> keras.initializers.Initializer:
+    if initializer is None:
+        return default_initializer(seed)
+    config = keras.initializers.serialize(keras.initializers.get(initializer))
+    if "seed" in config["config"]:
+        config["config"]["seed"] = seed
+    return keras.initializers.deserialize(config)

@@ -1,0 +1,123 @@
+"""Adapter files: safetensors with a JSON header, checked on reading, no code inside.
+
+Tensors are ``lora/<path>/a``, ``lora/<path>/b``, ``norm/<path>/<name>`` and
+``head/<path>/<name>``. Nothing here needs Keras.
+"""
+
+import json
+import os
+import pathlib
+import struct
+
+import numpy as np
+import pydantic
+import safetensors
+import safetensors.numpy
+
+from kphotoz.errors import InputError
+from kphotoz.files import atomic
+
+__all__ = ["Entry", "Header", "Part", "read", "write"]
+
+_KEY = "kphotoz_adapter"
+
+
+class Entry(pydantic.BaseModel):
+    """One adapted layer: where it was, and the hash of the kernel it belongs to."""
+
+    path: str
+    kind: str
+    index: int
+    shape: list[int]
+    rank: int = pydantic.Field(ge=1)
+    alpha: float = pydantic.Field(gt=0)
+    kernel_hash: str
+
+
+class Part(pydantic.BaseModel):
+    """A layer stored in full: a trained head, or what batch normalisation adapted."""
+
+    path: str
+    index: int
+    shapes: dict[str, list[int]]
+
+
+class Header(pydantic.BaseModel):
+    """What an adapter file says of itself, apart from its numbers."""
+
+    version: int = pydantic.Field(ge=1, le=1)
+    kphotoz: str
+    keras: str
+    base_hash: str
+    targets: str | None
+    dropout: float
+    batch_norm: str
+    entries: list[Entry] = pydantic.Field(min_length=1)
+    normalisations: list[Part]
+    head: list[Part]
+
+    def expected(self) -> set[str]:
+        """Returns the names of the tensors this header announces."""
+        names = {f"lora/{entry.path}/{x}" for entry in self.entries for x in "ab"}
+        for kind, parts in (("norm", self.normalisations), ("head", self.head)):
+            names |= {f"{kind}/{p.path}/{name}" for p in parts for name in p.shapes}
+        return names
+
+
+def write(
+    path: str | os.PathLike, header: Header, tensors: dict[str, np.ndarray]
+) -> None:
+    """Writes an adapter file, whole or not at all.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    with atomic(path) as aside:
+        safetensors.numpy.save_file(tensors, aside, {_KEY: header.model_dump_json()})
+
+
+def read(path: str | os.PathLike) -> tuple[Header, dict[str, np.ndarray]]:
+    """Returns the header and the tensors of an adapter file.
+
+    Raises:
+        InputError: there is no such file, it is truncated, or it is no adapter.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"Wanted: an adapter file. Received: {path}: no such file.")
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (safetensors.SafetensorError, OSError, struct.error, TypeError) as error:
+        raise _unreadable(path, f"no whole safetensors file ({error})") from error
+    if text is None:
+        raise _unreadable(path, "a safetensors file that kphotoz did not write")
+    try:
+        header = Header.model_validate(json.loads(text))
+    except ValueError as error:
+        raise _unreadable(path, f"a header that is not ours ({error})") from error
+    _check_tensors(path, header, tensors)
+    return header, tensors
+
+
+def _check_tensors(path: pathlib.Path, header: Header, tensors: dict) -> None:
+    odd = sorted(header.expected() ^ tensors.keys())
+    if odd:
+        raise _unreadable(path, f"other tensors than its header says ({odd[0]})")
+    for entry in header.entries:
+        a, b = (tensors[f"lora/{entry.path}/{x}"] for x in "ab")
+        good = a.size * b.size == entry.rank**2 * int(np.prod(entry.shape))
+        if not good or b.shape[:1] != (entry.rank,):
+            raise _unreadable(path, f"factors that do not fit the kernel {entry.path}")
+    for name, value in tensors.items():
+        if value.dtype.kind != "f" or not np.isfinite(value).all():
+            raise _unreadable(path, f"values that are not finite floats in {name}")
+
+
+def _unreadable(path: pathlib.Path, what: str) -> InputError:
+    return InputError(
+        f"Wanted: a whole adapter file of kphotoz. Received: {path}: "
+        f"{' '.join(what.split())[:200]}. Copy or save it again."
+    )

@@ -1,0 +1,153 @@
+"""The adapters of a model, however they were put there."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from kphotoz.adapters import paths
+from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
+from kphotoz.adapters.forms import form_of
+from kphotoz.adapters.swap import plain
+from kphotoz.errors import InputError
+from kphotoz.layers._lora import LoRAMixin
+
+__all__ = ["Adapter", "adapters_of", "count", "merge", "report"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+    """One adapted kernel of a model.
+
+    Args:
+        path: layer path in the base.
+        layer: the layer that holds the kernel.
+        kernel: the frozen kernel.
+        a, b: the factors.
+        rank, alpha: the update is ``alpha / rank * A @ B``.
+    """
+
+    path: str
+    layer: keras.Layer
+    kernel: keras.Variable
+    a: keras.Variable
+    b: keras.Variable
+    rank: int
+    alpha: float
+
+    def update(self) -> np.ndarray:
+        """Returns the update in float32, of the kernel's shape."""
+        a, b = paths.arrays([self.a, self.b])
+        product = self.alpha / self.rank * (a.reshape(-1, self.rank) @ b)
+        if isinstance(self.layer, LoRAMixin):
+            return product.reshape(self.kernel.shape)
+        laid_out = form_of(self.layer).lay_out(product)
+        return keras.ops.convert_to_numpy(laid_out)
+
+
+def adapters_of(model: keras.Model) -> list[Adapter]:
+    """Returns the adapters of a model, in the order of its layers."""
+    if isinstance(model, AdaptedModel):
+        layers = paths.walk(model.base)
+        return [
+            _adapter(entry["path"], layers[entry["path"]], factors)
+            for entry, factors in zip(model.spec["entries"], model.factors, strict=True)
+        ]
+    return [
+        _adapter(path, layer, layer)
+        for path, layer in paths.walk(model).items()
+        if isinstance(layer, LoRAMixin)
+    ]
+
+
+def _adapter(path: str, layer: keras.Layer, holder: Any) -> Adapter:
+    kernel = layer.base_kernel if isinstance(layer, LoRAMixin) else layer.kernel
+    rank, alpha = holder.adapter_rank, holder.alpha
+    return Adapter(path, layer, kernel, holder.lora_a, holder.lora_b, rank, alpha)
+
+
+def count(model: keras.Model) -> int:
+    """Returns the number of entries of all factors, those that train in an adapter."""
+    return sum(_size(adapter) for adapter in adapters_of(model))
+
+
+def _size(adapter: Adapter) -> int:
+    return int(np.prod(adapter.a.shape) + np.prod(adapter.b.shape))
+
+
+def report(model: keras.Model) -> list[dict]:
+    """Returns one row for each convolution and linear layer of an adapted model.
+
+    A row has path, kind, shape (of the kernel), rank (0 without an adapter), alpha,
+    parameters (of the adapter), trainable (entries that train in this layer),
+    update_norm (Frobenius norm of ``alpha / rank * A @ B``).
+    """
+    root = model.base if isinstance(model, AdaptedModel) else model
+    found = {adapter.path: adapter for adapter in adapters_of(model)}
+    rows = []
+    for path, layer in paths.walk(root).items():
+        adapter = found.get(path)
+        if adapter is None and form_of(layer) is None:
+            continue
+        shape = (adapter.kernel if adapter else layer.kernel).shape
+        variables = {id(v): v for v in layer.trainable_weights}
+        if adapter:
+            factors = [v for v in (adapter.a, adapter.b) if v.trainable]
+            variables |= {id(v): v for v in factors}
+        rows.append(
+            {
+                "path": path,
+                "kind": type(layer).__name__,
+                "shape": tuple(shape),
+                "rank": adapter.rank if adapter else 0,
+                "alpha": adapter.alpha if adapter else None,
+                "parameters": _size(adapter) if adapter else 0,
+                "trainable": sum(int(np.prod(v.shape)) for v in variables.values()),
+                "update_norm": (
+                    float(np.linalg.norm(adapter.update())) if adapter else 0.0
+                ),
+            }
+        )
+    return rows
+
+
+def merge(model: keras.Model) -> keras.Model:
+    """Returns a new, trainable model of plain layers with the updates in the kernels.
+
+    Sums are made in float32 whatever the compute dtype. The model given keeps its base
+    and its factors apart, so nothing ever has to be subtracted again. The result needs
+    kphotoz to load only if the base did.
+
+    Raises:
+        InputError: the model has no adapters, or a factor is not finite.
+    """
+    found = adapters_of(model)
+    if not found:
+        raise InputError(
+            f"Wanted: a model with adapters. Received: {model.name!r}, which has none."
+        )
+    check_finite(found)
+    if not isinstance(model, AdaptedModel):
+        return plain(model)
+    merged = copy_any(model.base)
+    layers = paths.walk(merged)
+    for adapter in found:
+        kernel = layers[adapter.path].kernel
+        kernel.assign(kernel + adapter.update())
+    merged.trainable = True
+    return merged
+
+
+def check_finite(found: list[Adapter]) -> None:
+    """Raises InputError for the first factor with a NaN or an infinity."""
+    for adapter in found:
+        for name, values in zip(
+            "AB", paths.arrays([adapter.a, adapter.b]), strict=True
+        ):
+            if not np.isfinite(values).all():
+                raise InputError(
+                    f"Wanted: finite factors. Received: {name} of {adapter.path} with "
+                    f"{int((~np.isfinite(values)).sum())} values that are not. Train "
+                    "again with a lower learning rate."
+                )

@@ -1,0 +1,174 @@
+"""Which layers get an adapter, of which rank, and which do not and why."""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Callable
+
+import keras
+
+from kphotoz.adapters import paths
+from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.forms import Form, form_of, is_depthwise
+from kphotoz.errors import InputError
+from kphotoz.layers._lora import LoRAMixin, check_rank
+
+__all__ = ["Choice", "Targets", "matching", "plan"]
+
+Targets = str | Callable[[str, keras.Layer], bool] | None
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One convolution or linear layer and what becomes of it.
+
+    Args:
+        path: layer path.
+        kind: class name of the layer.
+        shape: shape of the kernel.
+        rank: width of the update.
+        parameters: entries of A and B together.
+        kernel_parameters: entries of the kernel.
+        skipped: why it gets no adapter; empty when it gets one.
+    """
+
+    path: str
+    kind: str
+    shape: tuple[int, ...]
+    rank: int
+    parameters: int
+    kernel_parameters: int
+    skipped: str = ""
+
+
+def plan(
+    base: keras.Model,
+    rank: int = 4,
+    targets: Targets = None,
+    *,
+    rank_patterns: dict[str, int] | None = None,
+    train_also: str | None = None,
+    allow_full_rank: bool = False,
+) -> list[Choice]:
+    """Returns what `apply` with the same arguments would do with each layer.
+
+    Args:
+        base: built model without adapters.
+        rank: int >= 1. [default: 4]
+        targets: pattern searched in layer paths (anchor it with ^ and $), a function of
+            (path, layer), or None for all convolutions and linear layers.
+        rank_patterns: {pattern: rank}; the first that matches a path sets its rank.
+        train_also: pattern of layers that train in full and so get no adapter.
+        allow_full_rank: adapt layers whose adapter is no smaller than the kernel.
+
+    Raises:
+        InputError: nothing matches, a pattern or rank is wrong, the model is not built
+            or already adapted, or a named layer's adapter is as big as its kernel.
+    """
+    layers = paths.walk(base)
+    _check_base(base, layers)
+    full = set(matching(layers, train_also)) if train_also else set()
+    choices = []
+    for path, layer in layers.items():
+        form = form_of(layer)
+        if form is None or path in full or not _wanted(targets, path, layer):
+            continue
+        choice = _choose(path, layer, form, _rank(path, rank, rank_patterns))
+        if choice.parameters >= choice.kernel_parameters or is_depthwise(layer):
+            choice = _oversized(choice, layer, targets is not None, allow_full_rank)
+        choices.append(choice)
+    if all(choice.skipped for choice in choices):
+        have = [path for path, layer in layers.items() if form_of(layer)]
+        raise InputError(
+            "Wanted: targets that match a convolution or linear layer. Received: "
+            f"{targets!r}. Available paths: {', '.join(have) or 'none'}."
+        )
+    return choices
+
+
+def matching(layers: dict[str, keras.Layer], pattern: str) -> list[str]:
+    """Returns the paths of layers with weights in which `pattern` is found.
+
+    Raises:
+        InputError: the pattern is no regular expression, or it matches nothing.
+    """
+    have = [path for path, layer in layers.items() if layer.weights]
+    found = [path for path in have if _search(pattern, path)]
+    if not found:
+        raise InputError(
+            f"Wanted: a pattern of layers to train. Received: {pattern!r}, which matches "
+            f"none. Available paths: {', '.join(have)}."
+        )
+    return found
+
+
+def _check_base(base: keras.Model, layers: dict[str, keras.Layer]) -> None:
+    if not isinstance(base, keras.Model) or not base.built or not base.weights:
+        raise InputError(
+            f"Wanted: a built Keras model. Received: {base!r:.80}. "
+            "Call it on a batch, or give it an Input, first."
+        )
+    adapted = [path for path, x in layers.items() if isinstance(x, LoRAMixin)]
+    adapted += [path for path, x in layers.items() if getattr(x, "lora_enabled", 0)]
+    if adapted or isinstance(base, AdaptedModel):
+        raise InputError(
+            "Wanted: a base model without adapters. Received: one with adapters on "
+            f"{', '.join(adapted) or 'its base'}. Merge them first."
+        )
+
+
+def _search(pattern: str, path: str) -> bool:
+    try:
+        return re.search(pattern, path) is not None
+    except re.error as error:
+        raise InputError(
+            f"Wanted: a regular expression. Received: {pattern!r} ({error})."
+        ) from error
+
+
+def _wanted(targets: Targets, path: str, layer: keras.Layer) -> bool:
+    if targets is None:
+        return True
+    return targets(path, layer) if callable(targets) else _search(targets, path)
+
+
+def _rank(path: str, rank: int, patterns: dict[str, int] | None) -> int:
+    for pattern, value in (patterns or {}).items():
+        if _search(pattern, path):
+            rank = value
+            break
+    try:
+        return check_rank(rank)
+    except ValueError as error:
+        raise InputError(f"{error} Path: {path}.") from error
+
+
+def _choose(path: str, layer: keras.Layer, form: Form, rank: int) -> Choice:
+    if getattr(layer, "kernel_constraint", None) is not None:
+        raise InputError(
+            f"Wanted: a layer without kernel_constraint. Received: {path}, whose frozen "
+            "kernel could not be constrained. Leave it out of the targets."
+        )
+    kind = type(layer).__name__
+    return Choice(path, kind, form.shape, rank, form.parameters(rank), form.size)
+
+
+def _oversized(choice: Choice, layer: keras.Layer, named: bool, allow: bool) -> Choice:
+    inputs, outputs = form_of(layer).matrix
+    depthwise = is_depthwise(layer)
+    if allow and not depthwise and choice.rank <= max(inputs, outputs):
+        return choice
+    reason = (
+        f"{choice.path}: the adapter of rank {choice.rank} would have "
+        f"{choice.parameters} parameters, the kernel has {choice.kernel_parameters}"
+    )
+    if named:
+        fix = "" if depthwise else " or pass allow_full_rank=True"
+        raise InputError(
+            f"Wanted: an adapter smaller than its kernel. Received: {reason}. Lower the "
+            f"rank, train the layer in full with train_also{fix}."
+        )
+    log.info("Skipped %s.", reason)
+    return dataclasses.replace(choice, skipped=reason)

@@ -1,0 +1,167 @@
+"""Functional and Sequential models rebuilt with some of their layers exchanged."""
+
+from collections.abc import Callable
+
+import keras
+
+from kphotoz.adapters import paths
+from kphotoz.adapters.forms import form_of
+from kphotoz.layers import BatchNormalization, LoRAConv2D, LoRADense
+from kphotoz.layers._lora import LoRAMixin
+
+__all__ = ["can_swap", "copy_state", "plain", "rebuild", "swap"]
+
+_LORA = {keras.layers.Dense: LoRADense, keras.layers.Conv2D: LoRAConv2D}
+_OF_KERAS_LORA = ("lora_rank", "lora_alpha", "quantization_config")
+
+
+def can_swap(base: keras.Model, targets: list[str]) -> bool:
+    """Returns whether all targets have a LoRA layer to be exchanged for."""
+    layers = paths.walk(base)
+    return paths.is_swappable(base) and all(
+        type(layers[path]) in _LORA for path in targets
+    )
+
+
+def swap(base: keras.Model, spec: dict, initializers: dict) -> keras.Model:
+    """Returns a copy of `base` with LoRA layers at the targets and the rest frozen.
+
+    Args:
+        base: model for which `can_swap` holds.
+        spec: what `apply` decided.
+        initializers: {path: initializer of A}.
+    """
+    names = {id(layer): path for path, layer in paths.walk(base).items()}
+    entries = {entry["path"]: entry for entry in spec["entries"]}
+
+    def convert(layer: keras.Layer) -> keras.Layer:
+        path = names[id(layer)]
+        trained = path in spec["train_also"]
+        if path in entries:
+            return _lora_layer(layer, entries[path], spec, initializers[path])
+        if _is_batch_norm(layer):
+            policy = "train" if trained else spec["batch_norm"]
+            config = layer.get_config() | {"policy": policy, "trainable": True}
+            return BatchNormalization.from_config(config)
+        config = layer.get_config()
+        if layer.weights:
+            config["trainable"] = trained
+        return type(layer).from_config(config)
+
+    return rebuild(base, convert)
+
+
+def plain(model: keras.Model) -> keras.Model:
+    """Returns a copy of a swapped model with merged, trainable, plain Keras layers."""
+
+    def convert(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config() | {"trainable": True}
+        if isinstance(layer, BatchNormalization):
+            del config["policy"]
+            return keras.layers.BatchNormalization.from_config(config)
+        for stock, lora in _LORA.items():
+            if isinstance(layer, lora):
+                own = lora.get_config(layer).keys() - stock.get_config(layer).keys()
+                config = {k: v for k, v in config.items() if k not in own}
+                return stock.from_config(config)
+        return type(layer).from_config(config)
+
+    return rebuild(model, convert)
+
+
+def _is_batch_norm(layer: keras.Layer) -> bool:
+    return type(layer) in (keras.layers.BatchNormalization, BatchNormalization)
+
+
+def _lora_layer(layer, entry: dict, spec: dict, initializer) -> LoRAMixin:
+    config = {k: v for k, v in layer.get_config().items() if k not in _OF_KERAS_LORA}
+    inputs, outputs = form_of(layer).matrix
+    return _LORA[type(layer)].from_config(
+        config
+        | {
+            "trainable": True,
+            "rank": entry["rank"],
+            "alpha": entry["alpha"],
+            "dropout": spec["dropout"],
+            "a_initializer": initializer,
+            "allow_full_rank": entry["rank"] > min(inputs, outputs),
+            "origin": spec["origin"],
+            "seed": entry["seed"],
+        }
+    )
+
+
+def rebuild(
+    model: keras.Model, convert: Callable[[keras.Layer], keras.Layer]
+) -> keras.Model:
+    """Returns an uncompiled copy of a graph with `convert` applied to every leaf.
+
+    Values of weights and seeds are copied; nested Functional and Sequential models are
+    rebuilt likewise, and a layer used twice stays one layer.
+    """
+    done: dict[int, tuple] = {}
+
+    def copy(layer):
+        if id(layer) not in done:
+            if isinstance(layer, keras.Model) and paths.is_graph(layer):
+                new = _copy_graph(layer, copy)
+            elif isinstance(layer, keras.Layer):
+                new = convert(layer)
+            else:
+                new = type(layer).from_config(layer.get_config())
+            # The old layer is kept, so that its id stays its own.
+            done[id(layer)] = (layer, new)
+        return done[id(layer)][1]
+
+    new_model = copy(model)
+    for old, new in done.values():
+        if isinstance(old, keras.Layer) and not isinstance(old, keras.Model):
+            copy_state(old, new)
+    return new_model
+
+
+def _copy_graph(model: keras.Model, copy: Callable) -> keras.Model:
+    if isinstance(model, keras.Sequential):
+        source = model.inputs[0]
+        start = keras.Input(
+            batch_shape=source.shape, dtype=source.dtype, name=source.name
+        )
+        return keras.Sequential([start, *map(copy, model.layers)], name=model.name)
+    if model.compiled:
+        # A second graph over the same layers, because a clone would be compiled too.
+        spec = model.compute_output_spec(model.inputs)
+        outputs = keras.tree.pack_sequence_as(spec, model.outputs)
+        inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+        model = keras.Model(inputs, outputs, name=model.name)
+    return keras.models.clone_model(model, clone_function=copy)
+
+
+def copy_state(old: keras.Layer, new: keras.Layer) -> None:
+    """Copies weights and seeds between layers that are equal up to their adapters."""
+    if not old.built or not new.built:
+        return
+    if isinstance(old, LoRAMixin) or isinstance(new, LoRAMixin):
+        _copy_kernel(old, new)
+    elif old.weights:
+        store: dict = {}
+        old.save_own_variables(store)
+        new.load_own_variables({k: paths.value(v) for k, v in store.items()})
+    for source, copy in zip(_seeds(old), _seeds(new), strict=False):
+        copy.assign(paths.value(source))
+
+
+def _copy_kernel(old: keras.Layer, new: keras.Layer) -> None:
+    # A merged kernel is summed in float32: `kernel` would round to the compute dtype.
+    if isinstance(old, LoRAMixin):
+        value = keras.ops.add(old.base_kernel, old.update())
+    else:
+        value = paths.value(old.kernel)
+    target = new.base_kernel if isinstance(new, LoRAMixin) else new.kernel
+    target.assign(value)
+    if old.bias is not None:
+        new.bias.assign(paths.value(old.bias))
+
+
+def _seeds(layer: keras.Layer) -> list[keras.Variable]:
+    weights = {id(v) for v in layer.weights}
+    return [v for v in layer.variables if id(v) not in weights]
