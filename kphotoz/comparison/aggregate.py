@@ -71,10 +71,8 @@ def collect(tables: Tables) -> dict[str, list[dict]]:
 
 
 def _window(recipe: Recipe) -> metrics.Window | None:
-    chosen = recipe.evaluation
-    if chosen.window is None:
-        return None
-    return metrics.Window(*chosen.window, on=chosen.window_on)
+    window = recipe.evaluation.window_z_true
+    return None if window is None else metrics.Window(*window, on="z_true")
 
 
 def _rows(tables: Tables, regime: str, fraction: float) -> list[dict]:
@@ -90,7 +88,6 @@ def _rows(tables: Tables, regime: str, fraction: float) -> list[dict]:
                 weights=scored.weights,
                 window=_window(tables.recipe),
                 draws=chosen.draws,
-                seed=0,
             )
             rows.append(
                 {
@@ -115,35 +112,30 @@ def _differences(tables: Tables) -> list[dict]:
     chosen = tables.recipe.evaluation
     found = []
     for fraction in tables.recipe.fractions:
-        cases = [c for c in tables.cases if c[1] in (0.0, fraction)]
+        cases = [case for case in tables.cases if case[1] in (0.0, fraction)]
         for scored in tables.samples:
-            arrays = {c[0]: tables.predictions(*c, scored) for c in cases}
-            names = list(arrays)
-            for index, a in enumerate(names):
-                for b in names[index + 1 :]:
-                    difference = metrics.paired_difference(
-                        chosen.headline,
-                        arrays[a],
-                        arrays[b],
-                        scored.z,
-                        weights=scored.weights,
-                        window=_window(tables.recipe),
-                        draws=chosen.draws,
-                        seed=0,
-                    )
-                    found.append(
-                        {
-                            "a": a,
-                            "b": b,
-                            "fraction": fraction,
-                            "sample": scored.name,
-                            "truth": scored.truth,
-                            "metric": chosen.headline,
-                            "value": difference.value,
-                            "error": difference.error,
-                            "resolved": difference.resolved,
-                        }
-                    )
+            pairs = metrics.paired_differences(
+                chosen.headline,
+                {case[0]: tables.predictions(*case, scored) for case in cases},
+                scored.z,
+                weights=scored.weights,
+                window=_window(tables.recipe),
+                draws=chosen.draws,
+            )
+            found += [
+                {
+                    "a": a,
+                    "b": b,
+                    "fraction": fraction,
+                    "sample": scored.name,
+                    "truth": scored.truth,
+                    "metric": chosen.headline,
+                    "value": difference.value,
+                    "error": difference.error,
+                    "resolved": difference.resolved,
+                }
+                for (a, b), difference in pairs.items()
+            ]
     return found
 
 

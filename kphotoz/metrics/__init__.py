@@ -8,6 +8,7 @@ from kphotoz.metrics.bootstrap import (
     effective_size,
     over_seeds,
     paired_difference,
+    paired_differences,
     summary,
 )
 from kphotoz.metrics.estimates import Difference, Estimate
@@ -60,6 +61,7 @@ __all__ = [
     "outlier_rail",
     "over_seeds",
     "paired_difference",
+    "paired_differences",
     "r2",
     "rmse",
     "scatter_biweight",

@@ -1,7 +1,8 @@
 """Metrics with errors: objects and trained models are drawn again, with replacement."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +17,13 @@ from kphotoz.metrics.estimates import (
 from kphotoz.metrics.point import DEFAULT, DEFINITIONS, RATES, SIGNED, kernel
 from kphotoz.metrics.windows import Window
 
-__all__ = ["effective_size", "over_seeds", "paired_difference", "summary"]
+__all__ = [
+    "effective_size",
+    "over_seeds",
+    "paired_difference",
+    "paired_differences",
+    "summary",
+]
 
 # Numbers held at once while drawing: 8 MB an array stays near the processor's cache.
 _CHUNK = 1_000_000
@@ -161,34 +168,62 @@ def paired_difference(
     Raises:
         InputError: an unknown metric, or no usable object.
     """
+    cases = {"a": preds_a, "b": preds_b}
+    pairs = paired_differences(
+        metric, cases, z_true, weights=weights, window=window, draws=draws, seed=seed
+    )
+    return pairs["a", "b"]
+
+
+def paired_differences(
+    metric: str,
+    cases: Mapping[str, np.ndarray],
+    z_true: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    window: Window | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[tuple[str, str], Difference]:
+    """Returns the differences of all pairs of cases, drawn once for all of them.
+
+    Args:
+        metric: str, a key of `metrics.POINT`.
+        cases: name -> array (seeds, n); all of one shape, row i of one training seed.
+        z_true: array (n,).
+        weights, window, draws, seed: as in `paired_difference`, which says more.
+    """
     function = kernel(metric)
-    preds_a, preds_b = np.atleast_2d(preds_a), np.atleast_2d(preds_b)
-    if preds_a.shape != preds_b.shape:
+    preds = [np.atleast_2d(pred) for pred in cases.values()]
+    if len({pred.shape for pred in preds}) != 1:
         raise ValueError(
-            "Both sides must have the same seeds and objects. "
-            f"Received: {preds_a.shape} and {preds_b.shape}."
+            "All sides must have the same seeds and objects. "
+            f"Received: {' and '.join(str(pred.shape) for pred in preds)}."
         )
-    seeds = preds_a.shape[0]
-    both = screen(np.concatenate([preds_a, preds_b]), z_true, weights, window)
-    sides = [_side(both, slice(None, seeds)), _side(both, slice(seeds, None))]
+    seeds = preds[0].shape[0]
+    whole = screen(np.concatenate(preds), z_true, weights, window)
+    sides = [_side(whole, slice(i * seeds, (i + 1) * seeds)) for i in range(len(preds))]
     size = np.abs if metric in SIGNED else np.asarray
     values = [size(_value(function, side).mean()) for side in sides]
-    drawn = _draws([function], sides, draws, seed)
-    drawn_a, drawn_b = (size(_average(side, seed)[0]) for side in drawn)
-    value = float(values[0] - values[1])
-    error = _half_width(drawn_a - drawn_b)
-    return Difference(
-        value=value,
-        error=error,
-        resolved=bool(seeds >= SMALLEST_SEEDS and abs(value) > 2 * error),
-        seeds=seeds,
-        n=both.n,
-        metric=metric,
-        excluded=both.excluded,
-        definition=(
-            "|{0}| of a − |{0}| of b" if metric in SIGNED else "{0} of a − b"
-        ).format(metric),
-    )
+    averages = [
+        size(_average(side, seed)[0]) for side in _draws([function], sides, draws, seed)
+    ]
+    words = "|{0}| of {1} − |{0}| of {2}" if metric in SIGNED else "{0} of {1} − {2}"
+    found = {}
+    for (i, a), (j, b) in itertools.combinations(enumerate(cases), 2):
+        value = float(values[i] - values[j])
+        error = _half_width(averages[i] - averages[j])
+        found[a, b] = Difference(
+            value=value,
+            error=error,
+            resolved=bool(seeds >= SMALLEST_SEEDS and abs(value) > 2 * error),
+            seeds=seeds,
+            n=whole.n,
+            metric=metric,
+            excluded=whole.excluded,
+            definition=words.format(metric, a, b),
+        )
+    return found
 
 
 def _side(both: Screened, rows: slice) -> Screened:

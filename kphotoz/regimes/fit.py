@@ -69,7 +69,7 @@ def fit(
         checkpoints=folder.path / "checkpoints",
         log=reporter.line,
     )
-    return _write(result, experiment, folder, base, seed)
+    return _write(result, regime, experiment, folder, base, seed)
 
 
 def _regime(recipe: Recipe, name: str) -> regimes.Regime:
@@ -110,14 +110,13 @@ def _base_model(base: pathlib.Path | None, regime: regimes.Regime):
 
 def _write(
     result: Result,
+    regime: regimes.Regime,
     experiment: Experiment,
     folder: RunFolder,
     base: pathlib.Path | None,
     seed: int,
 ) -> dict:
-    from kphotoz import adapters
-
-    if adapters.is_adapted(result.model):
+    if regime.trainable.moves == "lora":
         folder.save_adapter(result.model, base)
     else:
         folder.save_model(result.model)

@@ -1,6 +1,7 @@
 """Runs one regime: prepares the model, trains what moves, verifies that it did."""
 
 import dataclasses
+import functools
 import math
 import pathlib
 import re
@@ -40,6 +41,7 @@ _MOVING = {
     "head": "head_.*",
     "stem_and_head": "stem_conv|head_.*",
 }
+
 
 @dataclasses.dataclass
 class Result:
@@ -97,7 +99,7 @@ def run(
         log: called with one line per epoch.
 
     Raises:
-        RuntimeError: a frozen weight moved, or an adapter factor did not.
+        InputError: a frozen weight moved, or an adapter factor did not.
     """
     settings = settings or settings_of(regime, experiment)
     start = time.monotonic()
@@ -114,7 +116,7 @@ def run(
         task=experiment.task,
         settings=settings,
         seed=seed,
-        verify=_verifier(model),
+        verify=functools.partial(_verify, adapters.snapshot(model), model),
         checkpoints=checkpoints,
         log=log,
     )
@@ -157,19 +159,9 @@ def _freeze_all_but(model: keras.Model, pattern: str) -> None:
         )
 
 
-def _verifier(model: keras.Model) -> Callable[[int], None]:
-    """Returns the check of step 1 and 2: what is frozen rests, factors move."""
-    before = adapters.snapshot(model)
-
-    def verify(step: int) -> None:
-        changed = adapters.frozen_changed(before, model)
-        if changed:
-            raise RuntimeError(f"Frozen weights moved at step {step}: {changed[:5]}.")
-        still = adapters.unmoved_factors(before, model, step)
-        if still:
-            raise RuntimeError(f"Adapter factors rest after step {step}: {still[:5]}.")
-
-    return verify
+def _verify(before: dict[str, str], model: keras.Model, steps: int) -> None:
+    """Stops the run if a frozen weight moved, or an adapter's factor did not."""
+    adapters.check_moved(before, model, steps)
 
 
 def _finish(
