@@ -1,4 +1,4 @@
-"""Builds a data set once, however many processes ask, and clears up after killed ones."""
+"""Builds a data set once, whoever else asks, and clears up after killed builds."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,36 +1,28 @@
 """The embedded mock survey: simulated galaxies as Hyper Suprime-Cam sees them."""
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kphotoz.errors import InputError, unknown
 from kphotoz_datasets import _building
 from kphotoz_datasets.mock_hsc import catalogue
-from kphotoz_datasets.simulate import stamps, workers
+from kphotoz_datasets.mock_hsc.configs import (
+    BANDS,
+    CHOICES,
+    CONFIGS,
+    DEPTHS,
+    LETTERS,
+    PIXEL_SCALE,
+    SEEING,
+    MockHSCConfig,
+    config,
+    named,
+)
+from kphotoz_datasets.simulate import workers
 
 __all__ = ["Builder", "MockHSCConfig", "config"]
 
-BANDS = ("g", "r", "i", "z", "y")
-PIXEL_SCALE = 0.168  # arcsec
-# 5 sigma depth of a point source (AB) and seeing (arcsec), g to y: HSC-SSP PDR2, Aihara
-# et al. 2019, PASJ 71, 114, table 2; recollected, Wide with seeing as measured there.
-DEPTHS = {
-    "wide": (26.6, 26.2, 26.2, 25.3, 24.5),
-    "deep": (27.3, 26.9, 26.7, 26.3, 25.3),
-}
-SEEING = {
-    "wide": (0.79, 0.75, 0.61, 0.68, 0.68),
-    "deep": (0.81, 0.74, 0.62, 0.63, 0.71),
-}
-CHOICES = {
-    "labels": ("template_fit", "exact"),
-    "selection": ("deep", "bright"),
-    "depth": ("deep", "wide"),
-}
-COUNTS = {"deep": 4000, "bright": 2500}
 # Position of a galaxy modulo 10 -> split, so that splits do not depend on the count.
 SPLITS = {
     "train": (0, 1, 2, 3, 4, 5),
@@ -38,126 +30,6 @@ SPLITS = {
     "calibration": (7,),
     "test": (8, 9),
 }
-
-
-@dataclasses.dataclass(eq=False)
-class MockHSCConfig(tfds.core.BuilderConfig):
-    """One mock survey.
-
-    Args:
-        count: int >= 10. Galaxies in all splits together.
-        seed: int >= 0. Another seed has other galaxies.
-        image_size: int >= 8. Pixels a side.
-        labels: str. "template_fit" (photometric redshifts with their errors) or
-            "exact" (the true redshift).
-        selection: str. "deep" (all galaxies of i < 23.5) or "bright" (as HSC's
-            spectroscopic sample in redshift, i and g - z).
-        depth: str. "deep" or "wide": noise and seeing of those HSC layers.
-    """
-
-    count: int = 4000
-    seed: int = 0
-    image_size: int = 64
-    labels: str = "template_fit"
-    selection: str = "deep"
-    depth: str = "deep"
-
-    def imaging(self) -> stamps.Imaging:
-        """Returns what the telescope does to the galaxies of this survey."""
-        return stamps.Imaging(
-            self.image_size, PIXEL_SCALE, SEEING[self.depth], DEPTHS[self.depth]
-        )
-
-
-def _describe(labels: str, selection: str, depth: str) -> str:
-    label = {"template_fit": "template-fit redshifts", "exact": "exact redshifts"}
-    chosen = {"deep": "galaxies of i < 23.5", "bright": "galaxies as HSC spectroscopy"}
-    return f"{chosen[selection]}, {label[labels]}, HSC {depth.capitalize()} imaging"
-
-
-def _plain_name(labels: str, selection: str, depth: str) -> str:
-    short = {
-        ("template_fit", "deep", "deep"): "photometric",
-        ("exact", "bright", "wide"): "spectroscopic",
-    }
-    return short.get((labels, selection, depth), f"{labels}-{selection}-{depth}")
-
-
-def _plain_configs() -> dict[str, MockHSCConfig]:
-    """Returns the eight combinations of label noise, selection and depth by name."""
-    configs = {}
-    for labels in CHOICES["labels"]:
-        for selection in CHOICES["selection"]:
-            for depth in CHOICES["depth"]:
-                name = _plain_name(labels, selection, depth)
-                configs[name] = MockHSCConfig(
-                    name=name,
-                    description=_describe(labels, selection, depth),
-                    count=COUNTS[selection],
-                    labels=labels,
-                    selection=selection,
-                    depth=depth,
-                )
-    return configs
-
-
-CONFIGS = _plain_configs()
-
-
-def config(name: str = "photometric", **options) -> MockHSCConfig:
-    """Returns a named configuration, with options changed and a name that says so.
-
-    Args:
-        name: str. One of the eight named ones, such as "photometric".
-        **options: `count`, `seed`, `image_size`, `labels`, `selection`, `depth` as in
-            `MockHSCConfig`. An option that differs from the named configuration of
-            these labels, selection and depth enters the name:
-            "photometric-n12000-s3".
-
-    Raises:
-        InputError: an unknown name or option, or a value that cannot be.
-    """
-    if name not in CONFIGS:
-        raise unknown("configuration of mock_hsc", name, CONFIGS)
-    for option in options:
-        if option not in ("count", "seed", "image_size", *CHOICES):
-            raise unknown(
-                "option of mock_hsc", option, ("count", "seed", "image_size", *CHOICES)
-            )
-    switches = {key: options.pop(key, getattr(CONFIGS[name], key)) for key in CHOICES}
-    for key, value in switches.items():
-        if value not in CHOICES[key]:
-            raise unknown(f"`{key}` of mock_hsc", value, CHOICES[key])
-    sizes = _checked_sizes(options)
-    plain = CONFIGS[_plain_name(**switches)]
-    changed = {k: v for k, v in sizes.items() if v != getattr(plain, k)}
-    if not changed:
-        return plain
-    letters = {"count": "n", "seed": "s", "image_size": "p"}
-    suffix = "".join(
-        f"-{letters[key]}{changed[key]}" for key in letters if key in changed
-    )
-    return MockHSCConfig(
-        name=plain.name + suffix,
-        description=plain.description,
-        **({key: getattr(plain, key) for key in letters} | changed | switches),
-    )
-
-
-def _checked_sizes(options: dict) -> dict[str, int]:
-    least = {"count": 10, "seed": 0, "image_size": 8}
-    sizes = {}
-    for key, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            text = str(value)
-            value = int(text) if text.isdigit() else None
-        if value is None or value < least[key]:
-            raise InputError(
-                f"Wanted: a whole number from {least[key]} up for `{key}` of mock_hsc. "
-                f"Received: {options[key]!r}."
-            )
-        sizes[key] = int(value)
-    return sizes
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -169,6 +41,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     DEFAULT_BUILDER_CONFIG_NAME = "photometric"
 
     _pool = None
+
+    @classmethod
+    def get_builder_config(cls, name, version=None) -> MockHSCConfig | None:
+        """Returns the configuration of this name, sized ones included, or None.
+
+        Args:
+            name: str, for example "photometric-n12000-s3".
+            version: str or None. As TFDS passes it.
+        """
+        return super().get_builder_config(name, version) or named(name)
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Returns features, units and bands of the survey."""
@@ -271,8 +153,5 @@ def _metadata(chosen: MockHSCConfig) -> dict:
         "acknowledgement": "See ACKNOWLEDGEMENT.md of mock_hsc.",
         "depth_5_sigma": list(DEPTHS[chosen.depth]),
         "caveat": "Simulated; not for n(z) science.",
-        "options": {
-            key: getattr(chosen, key)
-            for key in ("count", "seed", "image_size", *CHOICES)
-        },
+        "options": {key: getattr(chosen, key) for key in (*LETTERS, *CHOICES)},
     }

@@ -54,7 +54,7 @@ def _lines() -> np.ndarray:
 
 
 def _series(observed: np.ndarray) -> np.ndarray:
-    """Returns the optical depth of each line, (line, n), where the source reaches it."""
+    """Returns the optical depth of each line, (line, n), if the source reaches it."""
     forest, damped = _tables()
     ratio = observed / forest[:, 1, None]  # 1 + redshift of the absorber
     by_forest = np.select(

@@ -64,7 +64,8 @@ def observed_types(steps: int = 8) -> np.ndarray:
     """Returns observed galaxy types on the grid, interpolated, bluer and reddened.
 
     The four Coleman, Wu & Weedman types are interpolated in log flux, the irregular is
-    continued to bluer slopes, the elliptical is mixed with blue types, and types from Sbc on also come with dust.
+    continued to bluer slopes, the elliptical is mixed with blue types, and types from
+    Sbc on also come with dust.
 
     Args:
         steps: int. Interpolation steps between neighbouring types. [default: 8]
@@ -73,7 +74,7 @@ def observed_types(steps: int = 8) -> np.ndarray:
         array (types, pixels): relative flux per Angstrom.
 
     Source: Coleman, Wu & Weedman 1980, as shipped by GalSim; dust: Calzetti et al.
-        2000, ApJ 533, 682, equation 4; slopes, shares and reddening values are our choice.
+        2000, ApJ 533, 682, equation 4; slopes, shares and reddening are our choice.
     """
     import galsim.meta_data
 

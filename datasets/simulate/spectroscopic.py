@@ -19,7 +19,8 @@ NEIGHBOURS = 60
 
 @functools.cache
 def _mixture() -> dict[str, np.ndarray]:
-    with np.load(pathlib.Path(__file__).with_name("hsc_density.npz")) as file:
+    path = pathlib.Path(__file__).with_name("hsc_density.npz")
+    with path.open("rb") as stream, np.load(stream) as file:
         return {name: file[name] for name in file.files}
 
 

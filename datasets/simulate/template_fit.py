@@ -1,4 +1,4 @@
-"""Photometric redshifts as surveys get them: many noisy bands, someone else's templates.
+"""Photometric redshifts as surveys get them: many bands, someone else's templates.
 
 The galaxies are made of kcorrect's templates and fitted with interpolated
 Coleman-Wu-Weedman types, so the errors follow colour and grow with magnitude, as those

@@ -6,6 +6,7 @@ spawn would import the caller's main script again, TensorFlow included. Arrays t
 through the pipes in numpy's own formats.
 """
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -73,7 +74,8 @@ class StampPool:
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.kill()
-            worker.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # a message it never read
+                worker.stdin.close()
             worker.stdout.close()
             worker.wait()
 

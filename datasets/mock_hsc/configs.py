@@ -1,0 +1,168 @@
+"""The configurations of the mock survey: names, options, bands, depths."""
+
+import dataclasses
+import functools
+import re
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from kphotoz.errors import InputError, unknown
+from kphotoz_datasets.simulate import stamps
+
+__all__ = ["BANDS", "CONFIGS", "MockHSCConfig", "config", "named"]
+
+BANDS = ("g", "r", "i", "z", "y")
+PIXEL_SCALE = 0.168  # arcsec
+# 5 sigma depth of a point source (AB) and seeing (arcsec), g to y: HSC-SSP PDR2, Aihara
+# et al. 2019, PASJ 71, 114, table 2; recollected, not copied.
+DEPTHS = {
+    "wide": (26.6, 26.2, 26.2, 25.3, 24.5),
+    "deep": (27.3, 26.9, 26.7, 26.3, 25.3),
+}
+SEEING = {
+    "wide": (0.79, 0.75, 0.61, 0.68, 0.68),
+    "deep": (0.81, 0.74, 0.62, 0.63, 0.71),
+}
+CHOICES = {
+    "labels": ("template_fit", "exact"),
+    "selection": ("deep", "bright"),
+    "depth": ("deep", "wide"),
+}
+# What a changed size adds to a configuration's name.
+LETTERS = {"count": "n", "seed": "s", "image_size": "p"}
+COUNTS = {"deep": 4000, "bright": 2500}
+
+
+@dataclasses.dataclass(eq=False)
+class MockHSCConfig(tfds.core.BuilderConfig):
+    """One mock survey.
+
+    Args:
+        count: int >= 10. Galaxies in all splits together.
+        seed: int >= 0. Another seed has other galaxies.
+        image_size: int >= 8. Pixels a side.
+        labels: str. "template_fit" (photometric redshifts with their errors) or
+            "exact" (the true redshift).
+        selection: str. "deep" (all galaxies of i < 23.5) or "bright" (as HSC's
+            spectroscopic sample in redshift, i and g - z).
+        depth: str. "deep" or "wide": noise and seeing of those HSC layers.
+    """
+
+    count: int = 4000
+    seed: int = 0
+    image_size: int = 64
+    labels: str = "template_fit"
+    selection: str = "deep"
+    depth: str = "deep"
+
+    def imaging(self) -> stamps.Imaging:
+        """Returns what the telescope does to the galaxies of this survey."""
+        return stamps.Imaging(
+            self.image_size, PIXEL_SCALE, SEEING[self.depth], DEPTHS[self.depth]
+        )
+
+
+def _describe(labels: str, selection: str, depth: str) -> str:
+    label = {"template_fit": "template-fit redshifts", "exact": "exact redshifts"}
+    chosen = {"deep": "galaxies of i < 23.5", "bright": "galaxies as HSC spectroscopy"}
+    return f"{chosen[selection]}, {label[labels]}, HSC {depth.capitalize()} imaging"
+
+
+def _plain_name(labels: str, selection: str, depth: str) -> str:
+    short = {
+        ("template_fit", "deep", "deep"): "photometric",
+        ("exact", "bright", "wide"): "spectroscopic",
+    }
+    return short.get((labels, selection, depth), f"{labels}-{selection}-{depth}")
+
+
+def _plain_configs() -> dict[str, MockHSCConfig]:
+    """Returns the eight combinations of label noise, selection and depth by name."""
+    configs = {}
+    for labels in CHOICES["labels"]:
+        for selection in CHOICES["selection"]:
+            for depth in CHOICES["depth"]:
+                name = _plain_name(labels, selection, depth)
+                configs[name] = MockHSCConfig(
+                    name=name,
+                    description=_describe(labels, selection, depth),
+                    count=COUNTS[selection],
+                    labels=labels,
+                    selection=selection,
+                    depth=depth,
+                )
+    return configs
+
+
+CONFIGS = _plain_configs()
+
+
+def config(name: str = "photometric", **options) -> MockHSCConfig:
+    """Returns a named configuration, with options changed and a name that says so.
+
+    Args:
+        name: str. One of the eight named ones, such as "photometric".
+        **options: `count`, `seed`, `image_size`, `labels`, `selection`, `depth` as in
+            `MockHSCConfig`. An option that differs from the named configuration of
+            these labels, selection and depth enters the name:
+            "photometric-n12000-s3".
+
+    Raises:
+        InputError: an unknown name or option, or a value that cannot be.
+    """
+    if name not in CONFIGS:
+        raise unknown("configuration of mock_hsc", name, CONFIGS)
+    for option in options:
+        if option not in (*LETTERS, *CHOICES):
+            raise unknown("option of mock_hsc", option, (*LETTERS, *CHOICES))
+    switches = {key: options.pop(key, getattr(CONFIGS[name], key)) for key in CHOICES}
+    for key, value in switches.items():
+        if value not in CHOICES[key]:
+            raise unknown(f"`{key}` of mock_hsc", value, CHOICES[key])
+    plain = CONFIGS[_plain_name(**switches)]
+    sizes = _checked_sizes(options)
+    return _sized(plain.name, *(sizes.get(key, getattr(plain, key)) for key in LETTERS))
+
+
+@functools.cache  # TFDS wants one object for one name
+def _sized(name: str, count: int, seed: int, image_size: int) -> MockHSCConfig:
+    plain = CONFIGS[name]
+    values = dict(zip(LETTERS, (count, seed, image_size), strict=True))
+    changed = [key for key in LETTERS if values[key] != getattr(plain, key)]
+    if not changed:
+        return plain
+    values |= {key: getattr(plain, key) for key in CHOICES}
+    return MockHSCConfig(
+        name=name + "".join(f"-{LETTERS[key]}{values[key]}" for key in changed),
+        description=plain.description,
+        **values,
+    )
+
+
+def named(name: str) -> MockHSCConfig | None:
+    """Returns the configuration that `config` gives this name, or None."""
+    stem = max((n for n in CONFIGS if name.startswith(n)), key=len, default=None)
+    sizes = "".join(rf"(?:-{letter}(\d+))?" for letter in LETTERS.values())
+    found = stem and re.fullmatch(sizes, name[len(stem) :])
+    if not found:
+        return None
+    given = {k: v for k, v in zip(LETTERS, found.groups(), strict=True) if v}
+    wanted = config(stem, **given)
+    return wanted if wanted.name == name else None
+
+
+def _checked_sizes(options: dict) -> dict[str, int]:
+    least = {"count": 10, "seed": 0, "image_size": 8}
+    sizes = {}
+    for key, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            text = str(value)
+            value = int(text) if text.isdigit() else None
+        if value is None or value < least[key]:
+            raise InputError(
+                f"Wanted: a whole number from {least[key]} up for `{key}` of mock_hsc. "
+                f"Received: {options[key]!r}."
+            )
+        sizes[key] = int(value)
+    return sizes
