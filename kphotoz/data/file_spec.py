@@ -12,7 +12,10 @@ import yaml
 
 from kphotoz.errors import InputError
 
-__all__ = ["ROLES", "FileSpec"]
+__all__ = ["ROLES", "SUFFIXES", "FileSpec"]
+
+# What names a file of cutouts, or its description; a folder needs no suffix.
+SUFFIXES = (".h5", ".hdf5", ".hdf", ".npz", ".yaml", ".yml")
 
 # Role -> names that are taken for it without a mapping, in order of preference. A
 # column `z` is not among them: in many catalogues it is a magnitude.

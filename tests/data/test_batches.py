@@ -21,7 +21,8 @@ def test_images_stay_with_their_labels_and_weights(tiny, make_example):
     weights = np.arange(40) / 2
     seen = set()
     for images, labels, weight in batches(train, weights=weights):
-        for image, z, w in zip(images.numpy(), labels.numpy(), weight.numpy()):
+        columns = (images.numpy(), labels.numpy(), weight.numpy())
+        for image, z, w in zip(*columns, strict=True):
             number = int(2 * w)
             assert z == make_example(number)["redshift"]
             np.testing.assert_array_equal(image, make_example(number)["image"])

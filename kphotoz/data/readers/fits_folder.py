@@ -146,7 +146,8 @@ def _read_file(
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", AstropyWarning)
-        with fits.open(path, memmap=False) as file:
+        # astropy forgets to close what it opened itself and could not read.
+        with open(path, "rb") as stream, fits.open(stream, memmap=False) as file:
             found = [hdu for hdu in file if hdu.is_image and hdu.data is not None]
             arrays = [np.asarray(hdu.data) for hdu in found]
             headers = [hdu.header for hdu in found]

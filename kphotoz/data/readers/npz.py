@@ -92,6 +92,15 @@ class NPZSource(Source):
             raise no_such_key(self.path, name, self.columns)
         member = self._file.getinfo(f"{name}.npy")
         stream = self._file.open(member)
+        try:
+            return stream, *self._header(name, stream, member.file_size)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _header(
+        self, name: str, stream: IO[bytes], length: int
+    ) -> tuple[np.dtype, tuple[int, ...], bool]:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
@@ -105,9 +114,9 @@ class NPZSource(Source):
                 "objects, which are never read. Save it as a plain array."
             )
         size = math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or stream.tell() + size != member.file_size:
+        if min(shape, default=0) < 0 or stream.tell() + size != length:
             raise ValueError(f"{name!r} has another length than its header says")
-        return stream, dtype, tuple(shape), fortran
+        return dtype, tuple(shape), fortran
 
 
 def _take(

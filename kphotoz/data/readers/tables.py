@@ -80,7 +80,8 @@ def _read_fits(path: pathlib.Path) -> dict[str, np.ndarray]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", AstropyWarning)
-        with fits.open(path, memmap=False) as file:
+        # astropy forgets to close what it opened itself and could not read.
+        with open(path, "rb") as stream, fits.open(stream, memmap=False) as file:
             for hdu in file:
                 if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
                     data = hdu.data

@@ -1,0 +1,96 @@
+import pytest
+
+from kphotoz.data.file_spec import FileSpec
+from kphotoz.errors import InputError
+
+DECLARED = {
+    "pixel_scale": 0.2,
+    "unit": "nanomaggy",
+    "zero_point": 22.5,
+    "magnitude_system": "AB",
+    "filters": ("sdss-g", "sdss-r"),
+    "psf_fwhm": "unknown",
+    "extinction": "none",
+}
+
+
+def test_yaml_fields_arrive_and_the_command_line_wins(tmp_path):
+    path = tmp_path / "survey.yaml"
+    path.write_text(
+        "file: cutouts.h5\nbands: [g, y, n]\npixel_scale: 0.2\n"
+        "keys: {redshift: zspec}\nzero_point: [22.5, 22.4, 27]\nunit:\n"
+    )
+    spec = FileSpec.from_yaml(path, pixel_scale="0.3", layout="band_last")
+    assert spec.file == tmp_path / "cutouts.h5" and spec.bands == ("g", "y", "n")
+    assert spec.pixel_scale == 0.3 and spec.zero_point == (22.5, 22.4, 27.0)
+    assert spec.keys == {"redshift": "zspec"} and spec.unit is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"band": "g"}, "band: Extra inputs"),
+        ({"keys": {"redshfit": "z"}}, "unknown role 'redshfit'"),
+        ({"bands": ("g", "g")}, "distinct"),
+        ({"bands": ("g", "r"), "zero_point": (1, 2, 3)}, "3 values for 2 bands"),
+        ({"pixel_scale": -1}, "pixel_scale"),
+        ({"zero_point": "nan"}, "zero_point"),
+        ({"splits": (0.5, 0.5, 0.5, 0)}, "add up to 1"),
+        ({"layout": "bands_first"}, "band_first"),
+    ],
+)
+def test_wrong_fields_are_told_in_one_line(fields, told):
+    with pytest.raises(InputError, match=told) as error:
+        FileSpec.create(file="a.h5", **fields)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a", "a: [", "file: [1]", "\x00", "file: {}"])
+def test_what_is_no_description_is_refused(tmp_path, text):
+    path = tmp_path / "survey.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="Wanted"):
+        FileSpec.from_yaml(path)
+
+
+@pytest.mark.parametrize("missing", list(DECLARED))
+def test_each_missing_piece_of_photometry_is_asked_for(missing):
+    FileSpec.create(file="a.h5", bands=("g", "r"), **DECLARED).check_photometry()
+    some = {key: value for key, value in DECLARED.items() if key != missing}
+    with pytest.raises(InputError, match=f"nothing on {missing}\\."):
+        FileSpec.create(file="a.h5", bands=("g", "r"), **some).check_photometry()
+    FileSpec.create(file="a.h5", photometry="unknown", **some).check_photometry()
+
+
+def test_unknown_is_none_and_one_number_stands_for_all_bands():
+    spec = FileSpec.create(file="a.h5", bands=("g", "r"), **DECLARED)
+    assert spec.declared("psf_fwhm", 2) is None
+    assert spec.declared("zero_point", 2) == [22.5, 22.5]
+    assert spec.declared("filters") == ["sdss-g", "sdss-r"]
+
+
+def test_digest_follows_bytes_and_meaning_but_not_the_place(tmp_path):
+    first, second = tmp_path / "a.h5", tmp_path / "b.h5"
+    first.write_bytes(b"content")
+    second.write_bytes(b"content")
+    spec = FileSpec.create(file=first)
+    assert spec.digest() == FileSpec.create(file=second).digest()
+    assert spec.digest() != FileSpec.create(file=first, seed=1).digest()
+    assert spec.digest() != FileSpec.create(file=first, keys={"id": "a"}).digest()
+    before = spec.digest()
+    first.write_bytes(b"Content")
+    assert spec.digest() != before
+    with pytest.raises(InputError, match="Check the path"):
+        FileSpec.create(file=tmp_path / "none.h5").digest()
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "title"),
+    [
+        ("a/My data.h5", None, "my_data"),
+        ("a.h5", "QSO z>5", "qso_z_5"),
+        ("é", "", "file"),
+    ],
+)
+def test_title_can_name_a_folder(file, name, title):
+    assert FileSpec.create(file=file, name=name).title == title

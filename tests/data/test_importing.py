@@ -1,0 +1,130 @@
+"""A user's file becomes a survey: whole, by content, nothing dropped in silence."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from kphotoz import data
+from kphotoz.data.file_spec import FileSpec
+from kphotoz.errors import InputError
+
+
+def spec(path, **fields):
+    known = {"bands": tuple("griz"), "photometry": "unknown", "name": path.parent.name}
+    return FileSpec.create(file=path, **known | fields)
+
+
+@pytest.fixture(autouse=True)
+def _folder(survey_folder):
+    """All imports of this module go to the tests' own folder."""
+
+
+def test_imported_survey_holds_every_row_once(make_file, plain_cutouts):
+    samples = data.open_file(spec(make_file("hdf5"), pixel_scale=0.3))
+    images, columns = plain_cutouts()
+    seen = {}
+    for sample in samples.values():
+        for name, image in zip(sample.table["id"], sample.images(), strict=True):
+            seen[name] = image
+    assert sorted(seen) == sorted(columns["id"].tolist())
+    for row, name in enumerate(columns["id"].tolist()):
+        np.testing.assert_array_equal(seen[name], np.moveaxis(images[row], 0, -1))
+    info = samples["train"].info
+    assert info.bands == tuple("griz") and info.pixel_scale == 0.3
+    assert info.metadata["zero_point"] is None and info.unit == "unknown"
+
+
+def test_changed_file_is_built_anew_and_opened_by_name(make_file, survey_folder):
+    path = make_file("npz")
+    first = data.import_file(spec(path))
+    assert data.import_file(spec(path)) == first
+    second = data.import_file(spec(make_file("npz", redshift=np.full(6, 0.25))))
+    assert second != first
+    name = first.rpartition("-")[0]
+    assert {name, first, second} <= set(data.list_surveys())
+    newest = data.open_survey(name)
+    assert all((s.table["redshift"] == 0.25).all() for s in newest.values())
+    older = data.open_survey(first)
+    assert not any((s.table["redshift"] == 0.25).any() for s in older.values())
+
+
+def test_photometry_must_be_declared_or_said_to_be_unknown(make_file):
+    with pytest.raises(InputError, match="nothing on pixel_scale, unit, zero_point"):
+        data.import_file(spec(make_file("npz"), photometry="declared"))
+
+
+def test_bad_rows_stop_the_import_with_count_and_first(make_file, plain_cutouts):
+    images = plain_cutouts()[0].copy()
+    images[4] = np.nan
+    redshift = np.array([0.1, -0.2, 0.3, -99, 0.5, 0.6])
+    path = make_file("npz", images, redshift=redshift)
+    told = r"3 of 6 rows without, first row 1 \(id n1, negative_redshift\)"
+    with pytest.raises(InputError, match=told):
+        data.import_file(spec(path))
+
+
+def test_skipped_rows_are_counted_and_listed(make_file, capsys, survey_folder):
+    redshift = np.array([0.1, np.nan, 0.3, -99, 99, -0.1])
+    path = make_file("npz", redshift=redshift)
+    samples = data.open_file(spec(path, skip_bad=True, name="Skipping"))
+    kept = [name for sample in samples.values() for name in sample.table["id"]]
+    assert sorted(kept) == ["n0", "n2"]
+    assert "4 of 6 rows left out, first row 1" in capsys.readouterr().err
+    with open(survey_folder / "cutouts" / "skipping.skipped.csv") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["row", "id", "reason"],
+        ["1", "n1", "missing_redshift"],
+        ["3", "n3", "sentinel_redshift"],
+        ["4", "n4", "sentinel_redshift"],
+        ["5", "n5", "negative_redshift"],
+    ]
+
+
+def test_file_without_any_usable_row_is_refused(make_file):
+    path = make_file("npz", redshift=np.full(6, np.nan))
+    with pytest.raises(InputError, match="6 of 6 rows"):
+        data.import_file(spec(path, skip_bad=True))
+
+
+def test_duplicate_ids_are_refused_by_name(make_file):
+    path = make_file("npz", id=np.array(["a", "b", "a", "c", "d", "e"]))
+    with pytest.raises(InputError, match="'a' more than once"):
+        data.import_file(spec(path))
+
+
+def test_missing_redshifts_are_refused_with_the_keys_there_are(make_file):
+    path = make_file("npz", redshift=None)
+    with pytest.raises(InputError, match="'redshift' in .* Received: images, id"):
+        data.import_file(spec(path))
+
+
+def test_neighbours_on_the_sky_share_a_split(make_file):
+    close = {"ra": np.array([10.0] * 6), "dec": np.arange(6) * 5 / 3600}
+    samples = data.open_file(spec(make_file("npz", **close), pixel_scale=0.4))
+    # 6.4 arcsec wide cutouts 5 arcsec apart: one chain of friends, so one split
+    assert sorted(map(len, samples.values())) == [0, 0, 0, 6]
+
+
+def test_repeat_spectra_of_real_quasars_stay_together(real_data, survey_folder):
+    path = real_data / "sdss_qso_cutouts" / "noisy_labels.h5"
+    import h5py
+
+    with h5py.File(path) as file:
+        group = {
+            name.decode(): str(number)
+            for name, number in zip(
+                file["object_id"][:], file["source_group"][:], strict=True
+            )
+        }
+    samples = data.open_file(
+        FileSpec.create(file=path, photometry="unknown", label_kind="spectroscopic")
+    )
+    homes = {}
+    for split, sample in samples.items():
+        for name in sample.table["id"]:
+            homes.setdefault(group[name], set()).add(split)
+    assert sum(map(len, samples.values())) == 400
+    assert max(map(len, homes.values())) == 1 and len(homes) < 400
+    data.check_disjoint(samples["train"], samples["test"])
