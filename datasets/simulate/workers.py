@@ -62,6 +62,7 @@ class StampPool:
             setup = _pack(self._pool | {"imaging": _encode(imaging)})
             for worker in self._workers:
                 _send(worker.stdin, setup)
+        self._waiting = [0] * len(self._workers)
 
     def __enter__(self) -> "StampPool":
         return self
@@ -82,6 +83,8 @@ class StampPool:
     def draw(self, galaxies: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
         """Yields the stamps (height, width, band) of `galaxies`, in order.
 
+        One draw at a time; beginning another gives up the one before.
+
         Args:
             galaxies: dict of arrays: those of `stamps.COLUMNS` and `key` (n, integers).
         """
@@ -101,18 +104,30 @@ class StampPool:
         # Each process gets every n-th message. A message is far smaller than a pipe's
         # buffer, so sending never waits for a process that waits to be read.
         count = len(self._workers)
+        self._discard()
         for number in range(len(chunks) + AHEAD * count):
             if number < len(chunks):
                 _send(self._workers[number % count].stdin, _pack(chunks[number]))
+                self._waiting[number % count] += 1
             done = number - AHEAD * count
             if 0 <= done < len(chunks):
-                message = _receive(self._workers[done % count].stdout)
-                if message is None:
-                    raise RuntimeError(
-                        "A process that draws stamps has died; its message stands "
-                        "above. Out of memory? KPHOTOZ_BUILD_PROCESSES=1 draws in one."
-                    )
-                yield from _unpack(message)["stamps"]
+                yield from _unpack(self._answer(done % count))["stamps"]
+
+    def _discard(self) -> None:
+        """Reads what an earlier draw, given up half-way, has left in the pipes."""
+        for number, waiting in enumerate(self._waiting):
+            for _ in range(waiting):
+                self._answer(number)
+
+    def _answer(self, number: int) -> bytes:
+        message = _receive(self._workers[number].stdout)
+        if message is None:
+            raise RuntimeError(
+                "A process that draws stamps has died; its message stands above. "
+                "Out of memory? KPHOTOZ_BUILD_PROCESSES=1 draws in one process."
+            )
+        self._waiting[number] -= 1
+        return message
 
 
 def serve(source: io.BufferedIOBase, target: io.BufferedIOBase) -> None:

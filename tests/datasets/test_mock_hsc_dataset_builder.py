@@ -1,8 +1,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from sklearn.ensemble import RandomForestRegressor
 
 import kphotoz_datasets  # noqa: F401  registers the builders
 from kphotoz.errors import InputError
@@ -134,3 +136,30 @@ def test_processes_that_draw_import_no_tensorflow():
         [sys.executable, "-c", code], env={"KPHOTOZ_DATASETS_LIGHT": "1"}
     )
     assert done.returncode == 0
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("name", ["photometric", "spectroscopic"])
+def test_forest_finds_the_survey_as_hard_as_real_photometric_redshifts(name, tmp_path):
+    # Target: NMAD 0.02-0.05, outliers 5-15 %, 2,900 training galaxies.
+    examples, _ = build(tmp_path, name, count=3700, image_size=32)
+    rows = list(examples.values())
+    images = np.stack([row["image"] for row in rows])
+    truth = np.array([row["z_true"] for row in rows], float)
+    label = np.array([row["redshift"] for row in rows], float)
+    centre = (np.arange(32) - 15.5) * 0.168
+    radius = np.hypot(*np.meshgrid(centre, centre))
+    fluxes = [images[:, radius < limit].sum(1) for limit in (0.75, 1.25, 2.0)]
+    magnitude = -np.arcsinh(np.stack(fluxes, 1) / 2.0)
+    colour = np.diff(magnitude, axis=2)
+    features = np.concatenate([magnitude, colour], 2).reshape(len(rows), -1)
+    order = np.random.default_rng(0).permutation(len(rows))
+    train, test = order[:2900], order[2900:]
+    forest = RandomForestRegressor(
+        100, min_samples_leaf=2, max_features=0.33, random_state=0
+    )
+    forest.fit(features[train], label[train])
+    error = (forest.predict(features[test]) - truth[test]) / (1 + truth[test])
+    nmad = 1.4826 * np.median(abs(error - np.median(error)))
+    assert 0.02 < nmad < 0.05, nmad
+    assert 0.03 < (abs(error) > 0.15).mean() < 0.15

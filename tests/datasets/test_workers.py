@@ -46,3 +46,12 @@ def test_environment_sets_the_number_of_processes(monkeypatch):
     assert workers.process_count() == 3
     monkeypatch.setenv("KPHOTOZ_BUILD_PROCESSES", "many")
     assert workers.process_count() >= 1
+
+
+def test_a_draw_given_up_half_way_does_not_mix_into_the_next():
+    expected = drawn(1)
+    rest = {name: column[40:] for name, column in GALAXIES.items()}
+    with workers.StampPool(IMAGING, POOL, 10_000, 2) as pool:
+        abandoned = pool.draw(GALAXIES)
+        next(abandoned)
+        np.testing.assert_array_equal(np.stack(list(pool.draw(rest))), expected[40:])
