@@ -3,6 +3,7 @@
 import os
 import pathlib
 import warnings
+import zlib
 
 import numpy as np
 
@@ -102,12 +103,13 @@ def _read_csv(path: pathlib.Path) -> dict[str, np.ndarray]:
     convert = csv.ConvertOptions(null_values=missing, strings_can_be_null=False)
     try:
         table = csv.read_csv(path, parse_options=options, convert_options=convert)
-    except (pyarrow.ArrowException, OSError) as error:
+        header = table.column_names
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _broken("TSV" if tabs else "CSV", path, error) from error
-    if table.num_columns == 1 and len(table.column_names[0].split()) > 1:
+    if len(header) == 1 and len(header[0].split()) > 1:
         raise InputError(
             "Wanted: columns separated by commas (or tabs, in a .tsv). "
-            f"Received: {path} with the header {table.column_names[0]!r}. Convert it."
+            f"Received: {path} with the header {header[0]!r}. Convert it."
         )
     return _from_arrow(table, path)
 
@@ -141,9 +143,11 @@ def _read_fits(path: pathlib.Path) -> dict[str, np.ndarray]:
 
     try:
         with warnings.catch_warnings():
-            # astropy tells of a truncated file by a warning only.
-            warnings.simplefilter("error")
-            with fits.open(path, memmap=False) as parts:
+            # astropy tells of a truncated file by a warning only; its others are about
+            # style, and no reason to refuse a table.
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message=".*truncated.*")
+            with open(path, "rb") as file, fits.open(file, memmap=False) as parts:
                 found = [part for part in parts if isinstance(part, _table_kinds())]
                 if not found:
                     raise InputError(
@@ -155,7 +159,9 @@ def _read_fits(path: pathlib.Path) -> dict[str, np.ndarray]:
                 return {name: _native(found[0].data[name]) for name in names}
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, TypeError, KeyError, Warning) as error:
+    except (OSError, EOFError, zlib.error, LookupError) as error:
+        raise _broken("FITS", path, error) from error
+    except (ValueError, TypeError, AttributeError, fits.VerifyError, Warning) as error:
         raise _broken("FITS", path, error) from error
 
 
@@ -170,9 +176,9 @@ def _read_ecsv(path: pathlib.Path) -> dict[str, np.ndarray]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("ignore")
             table = text.read(path, format="ecsv")
-    except (OSError, ValueError, TypeError, KeyError, Warning) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise _broken("ECSV", path, error) from error
     return {name: _native(table[name]) for name in table.colnames}
 

@@ -51,21 +51,26 @@ def screen(
     between -1 and 0 are kept, since leaving out a model's bad answers would flatter it,
     but flagged.
 
+    Where every prediction fails (a model that diverged) nothing is left, and n is 0.
+
     Raises:
-        InputError: nothing is left, or all weights are zero.
+        InputError: no usable label, no object in the window, or all weights are zero.
     """
     preds, truth, weights = _arrays(preds, truth, weights)
     reasons = _reasons(preds, truth, weights)
     member, relevant = _members(preds, truth, window)
     left = np.ones(truth.size, bool)
-    excluded = {}
+    excluded, unpredicted = {}, np.zeros(truth.size, bool)
     for reason, bad in reasons.items():
         if count := int(np.count_nonzero(bad & left & relevant)):
             excluded[reason] = count
+        if reason.startswith("prediction"):
+            unpredicted |= bad & left & relevant
         left &= ~bad
     rows = left & member.any(0)
     kept, masked = _kept_weights(weights, member, rows)
-    if not rows.any() or (kept is not None and not kept.any()):
+    failed = not rows.any() and unpredicted.any()
+    if not failed and (not rows.any() or (kept is not None and not kept.any())):
         where = "" if window is None else f" in {window}"
         raise InputError(
             f"Wanted: at least one usable object{where}, of positive weight. "

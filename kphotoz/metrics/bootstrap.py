@@ -29,6 +29,7 @@ __all__ = [
 _CHUNK = 1_000_000
 # Poisson upper limit, one-sided 84.1 %, on the mean behind a count of zero: -ln(0.159).
 _ZERO_COUNT = 1.84
+_FAILED = "no usable prediction"
 
 
 def effective_size(weights: np.ndarray) -> float:
@@ -71,11 +72,14 @@ def summary(
         seed: int. Of the draws [default: 0].
 
     Raises:
-        InputError: an unknown metric, or no usable object.
+        InputError: an unknown metric, or no usable label. Where the labels are usable
+            and no prediction is, the values are NaN and the note says so.
     """
     kernels = [kernel(name) for name in names]
     sample = screen(z_pred, z_true, weights, window)
     seeds = sample.preds.shape[0]
+    if not sample.n:
+        return [_failed(name, sample, window) for name in names]
     values = np.stack([_value(function, sample) for function in kernels])
     drawn = _average(_draws(kernels, [sample], draws, seed)[0], seed)
     return [
@@ -187,6 +191,9 @@ def paired_differences(
 ) -> dict[tuple[str, str], Difference]:
     """Returns the differences of all pairs of cases, drawn once for all of them.
 
+    A row that one case fails on is left out for all; a case that fails on every row has
+    NaN differences and leaves the others alone.
+
     Args:
         metric: str, a key of `metrics.POINT`.
         cases: name -> array (seeds, n); all of one shape, row i of one training seed.
@@ -201,29 +208,49 @@ def paired_differences(
             f"Received: {' and '.join(str(pred.shape) for pred in preds)}."
         )
     seeds = preds[0].shape[0]
-    whole = screen(np.concatenate(preds), z_true, weights, window)
-    sides = [_side(whole, slice(i * seeds, (i + 1) * seeds)) for i in range(len(preds))]
-    size = np.abs if metric in SIGNED else np.asarray
-    values = [size(_value(function, side).mean()) for side in sides]
-    averages = [
-        size(_average(side, seed)[0]) for side in _draws([function], sides, draws, seed)
-    ]
+    # A model that diverged must not take the rows of all the others with it.
+    alive = [name for name, p in zip(cases, preds, strict=True) if _any_row(p)]
+    drawn, values, whole = {}, {}, None
+    if alive:
+        kept = [p for p in preds if _any_row(p)]
+        whole = screen(np.concatenate(kept), z_true, weights, window)
+    if whole is not None and whole.n:
+        size = np.abs if metric in SIGNED else np.asarray
+        parts = [slice(i * seeds, (i + 1) * seeds) for i in range(len(alive))]
+        sides = [_side(whole, part) for part in parts]
+        for name, side, draw in zip(
+            alive, sides, _draws([function], sides, draws, seed), strict=True
+        ):
+            values[name] = size(_value(function, side).mean())
+            drawn[name] = size(_average(draw, seed)[0])
     words = "|{0}| of {1} − |{0}| of {2}" if metric in SIGNED else "{0} of {1} − {2}"
-    found = {}
-    for (i, a), (j, b) in itertools.combinations(enumerate(cases), 2):
-        value = float(values[i] - values[j])
-        error = _half_width(averages[i] - averages[j])
-        found[a, b] = Difference(
-            value=value,
-            error=error,
-            resolved=bool(seeds >= SMALLEST_SEEDS and abs(value) > 2 * error),
-            seeds=seeds,
-            n=whole.n,
-            metric=metric,
-            excluded=whole.excluded,
-            definition=words.format(metric, a, b),
-        )
-    return found
+    return {
+        (a, b): _pair(values, drawn, (a, b), whole, seeds, metric, words)
+        for a, b in itertools.combinations(cases, 2)
+    }
+
+
+def _any_row(pred: np.ndarray) -> bool:
+    return bool((np.isfinite(pred) & (pred > -1)).all(axis=0).any())
+
+
+def _pair(values, drawn, names, whole, seeds, metric, words) -> Difference:
+    """Returns the difference of two cases, NaN if either could not be scored."""
+    a, b = names
+    value = error = float("nan")
+    if a in values and b in values:
+        value = float(values[a] - values[b])
+        error = _half_width(drawn[a] - drawn[b])
+    return Difference(
+        value=value,
+        error=error,
+        resolved=bool(seeds >= SMALLEST_SEEDS and abs(value) > 2 * error),
+        seeds=seeds,
+        n=whole.n if a in values and b in values else 0,
+        metric=metric,
+        excluded={} if whole is None else whole.excluded,
+        definition=words.format(metric, a, b),
+    )
 
 
 def _side(both: Screened, rows: slice) -> Screened:
@@ -305,6 +332,23 @@ def _error(name: str, value: float, drawn: np.ndarray, sample: Screened) -> floa
     if name in RATES and value in (0.0, 1.0) and drawn.size:
         return min(1.0, _ZERO_COUNT / sample.n_effective)
     return _half_width(drawn)
+
+
+def _failed(name: str, sample: Screened, window: Window | None) -> Estimate:
+    """Returns NaN for a model none of whose predictions can be used."""
+    nan = float("nan")
+    return Estimate(
+        name,
+        nan,
+        nan,
+        0,
+        sample.excluded,
+        window,
+        DEFINITIONS[name],
+        n_effective=0.0,
+        seeds=sample.preds.shape[0],
+        note=_FAILED,
+    )
 
 
 def _few(n: int) -> str:

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from kphotoz import metrics
 from kphotoz.report.canvas import errorbar, figure, legend, lsst, save
@@ -39,7 +40,7 @@ def bars(
             said.append(lsst(axes, metric, content.samples.get(sample, {}), True))
             if sample in floors:
                 axes.axvline(floors[sample] * factor(metric), color="#555555", ls=":")
-            axes.set(title=sample, xlabel=axis_label(metric))
+            axes.set(title=_titled(content, sample), xlabel=axis_label(metric))
             axes.grid(axis="x")
             axes.set_axisbelow(True)
         grid[0].set_yticks(range(len(content.regimes)), content.regimes)
@@ -62,6 +63,11 @@ def _samples(content: Content) -> list[str]:
     return list(dict.fromkeys(sample for sample, _ in content.cases))
 
 
+def _titled(content: Content, sample: str) -> str:
+    counts = {row["n"] for row in content.rows if row["sample"] == sample}
+    return f"{sample}, N = {max(counts):,}"
+
+
 def _bar_panel(axes, content: Content, metric: str, sample: str) -> None:
     truths = [truth for name, truth in content.cases if name == sample]
     height = 0.8 / len(truths)
@@ -77,7 +83,9 @@ def _bar_panel(axes, content: Content, metric: str, sample: str) -> None:
             y = place + (i - 0.5 * (len(truths) - 1)) * height
             axes.barh(y, value, 0.86 * height, fc=face, ec=colour, lw=1.1)
             if math.isfinite(error):
-                axes.errorbar(value, y, xerr=error, color="#222222", lw=1.0)
+                # White around black: seen on every fill.
+                axes.errorbar(value, y, xerr=error, color="white", lw=3.0)
+                axes.errorbar(value, y, xerr=error, color="#222222", lw=1.2)
 
 
 def forgetting(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | None:
@@ -137,10 +145,9 @@ def _changes(content: Content, truth: str) -> dict[str, tuple[float, float, bool
         if here != ("source", truth, content.headline) or "zero_shot" not in pair:
             continue
         other = one["b"] if one["a"] == "zero_shot" else one["a"]
-        fractions = content.fractions(other)
-        largest = max(0.0, *fractions, *content.fractions("zero_shot"))
-        if fractions and fractions[-1] == 0.0:
-            largest = one.get("fraction") or 0.0
+        # Only at the largest fraction, which those that learn nothing share.
+        pairs = [d for d in content.differences if {d["a"], d["b"]} == set(pair)]
+        largest = max(d.get("fraction") or 0.0 for d in pairs)
         if (one.get("fraction") or 0.0) != largest:
             continue
         sign = -1.0 if one["a"] == "zero_shot" else 1.0
@@ -164,6 +171,9 @@ def fractions(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] 
             axes.set(xscale="log", title=sample_words(*case))
             axes.set(xlabel="target labels used", ylabel=axis_label(metric))
             axes.grid()
+            axes.set_xticks(sorted(counts - {None, 0}))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+            axes.xaxis.set_minor_locator(NullLocator())
             _mark_crossover(axes, content, case)
         legend(drawn, grid[0], columns=5)
         save(drawn, path)
@@ -228,23 +238,48 @@ def costs(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | No
         save(drawn, path)
     caption = (
         f"{metric} on {sample_words(*case)} against what one model costs; lower left "
-        "is better. The axis is linear below its first decade, to give zero a place."
+        "is better. What costs nothing stands at the left edge."
     )
     return path, caption
 
 
 def _cost_panel(axes, content, case, metric, key) -> None:
-    top = {name: content.fractions(name)[-1] for name in content.regimes if
-           content.fractions(name)}  # fmt: skip
-    positive = []
+    points = {}
     for cost in content.costs:
         name, value = cost["regime"], cost.get(key)
         row = content.row(name, *case, metric)
-        if value is None or row is None or (cost.get("fraction") or 0.0) != top[name]:
-            continue
-        y, error = (factor(metric) * finite(row[k]) for k in ("value", "error"))
-        errorbar(axes, [value], [y], [error], name, content.regimes, ls="none")
-        positive += [value] if value > 0 else []
-    least = 10.0 ** math.floor(math.log10(min(positive))) if positive else 1.0
-    axes.set_xscale("symlog", linthresh=least, linscale=0.4)
-    axes.set_xlim(left=-0.2 * least)
+        last = (cost.get("fraction") or 0.0) == content.largest(name)
+        if value is not None and row and last:
+            y, error = (factor(metric) * finite(row[k]) for k in ("value", "error"))
+            points[name] = (value, y, error)
+    positive = [value for value, _, _ in points.values() if value > 0] or [1.0]
+    nothing = min(positive) / 6  # where zero stands on a logarithmic axis
+    axes.set(xscale="log", xlim=(nothing / 2, 2 * max(positive)))
+    for name, (value, y, error) in points.items():
+        place = value if value > 0 else nothing
+        errorbar(axes, [place], [y], [error], name, content.regimes, ls="none")
+    if any(value <= 0 for value, _, _ in points.values()):
+        axes.axvline(nothing * 2, color="#BBBBBB", lw=0.8, ls=":")
+        edge = axes.get_xaxis_transform()
+        axes.text(nothing, 0.02, "none", transform=edge, ha="center", size=8)
+    axes.set_xticks(_steps(min(positive), max(positive)))
+    axes.xaxis.set_major_formatter(FuncFormatter(_count_words))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """Returns two to six round numbers about a range, for a logarithmic axis."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1,), (1, 3), (1, 2, 5)):
+        steps = [digit * 10.0**decade for decade in decades for digit in digits]
+        steps = [step for step in steps if low / 1.5 <= step <= 1.5 * high]
+        if len(steps) > 2:
+            break
+    return steps[:: 1 + len(steps) // 7]
+
+
+def _count_words(value: float, _place: int) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g} {unit}"
+    return f"{value:g}"

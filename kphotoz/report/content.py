@@ -84,6 +84,10 @@ class Content:
         found = {_fraction(row) for row in self.rows if row["regime"] == regime}
         return sorted(found)
 
+    def largest(self, regime: str) -> float:
+        """Returns the largest label fraction of a regime, 0 if it learns from none."""
+        return max(self.fractions(regime), default=0.0)
+
     def row(
         self,
         regime: str,
@@ -94,8 +98,7 @@ class Content:
     ) -> dict | None:
         """Returns one row, at the regime's largest fraction by default, or None."""
         if fraction is None:
-            fractions = self.fractions(regime)
-            fraction = fractions[-1] if fractions else 0.0
+            fraction = self.largest(regime)
         return self._index.get((regime, fraction, sample, truth, metric))
 
     def ranked(self, sample: str, truth: str) -> list[str]:

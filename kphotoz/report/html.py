@@ -117,8 +117,8 @@ def _regime(content: Content, name: str) -> str:
 
 
 def _notes(content: Content) -> str:
-    notes = content.raw.get("notes") or []
-    return "<ul>" + "".join(f"<li>{_e(n)}</li>" for n in notes) + "</ul>" * bool(notes)
+    items = "".join(f"<li>{_e(note)}</li>" for note in content.raw.get("notes") or [])
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _results(content: Content, sample: str, truth: str) -> str:
@@ -135,7 +135,7 @@ def _results(content: Content, sample: str, truth: str) -> str:
         rows.append(cells + [_cell(row) for row in line])
     words = content.samples.get(sample, {}).get("description", "")
     size = " to ".join(f"{n:,}" for n in sorted({min(sizes), max(sizes)}))
-    note = f"N = {size}. {_e(words)}"
+    note = f"N = {size}." + (f" Sample: {_e(words)}." if words else "")
     if left_out:
         note += f" Excluded: {_e('; '.join(sorted(left_out)))}."
     head = ["regime", "labels", *(_e(heading(name)) for name in content.metrics)]

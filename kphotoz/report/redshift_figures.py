@@ -14,9 +14,9 @@ __all__ = ["redshifts", "trends"]
 
 TREND_METRICS = ("bias_median", "nmad", "outlier_015")
 _WORDS = {
-    "z_pred": "predicted redshift z_phot (what users can cut on)",
-    "z_true": "reference redshift (regression to the mean tilts the bias)",
-    "magnitude": "magnitude in the reference band",
+    "z_pred": "z_phot: the predicted redshift",
+    "z_true": "z_true: the reference redshift",
+    "magnitude": "magnitude, reference band",
 }
 
 
@@ -25,8 +25,8 @@ def redshifts(
 ) -> tuple[pathlib.Path, str]:
     """Draws z_pred against the reference, one panel a regime; returns path, caption."""
     names = list(panel.preds)
-    columns = min(4, len(names))
-    lines = -(-len(names) // columns)
+    lines = -(-len(names) // 5)
+    columns = -(-len(names) // lines)
     finite = [panel.z, *(p.ravel() for p in panel.preds.values())]
     top = float(np.nanquantile(np.concatenate(finite), 0.999))
     limits = (0.0, max(top * 1.03, 0.1))
@@ -50,7 +50,13 @@ def redshifts(
                 0.04, 0.96, text, transform=axes.transAxes, va="top", size=7.5, bbox=box
             )
         seeds = next(iter(panel.preds.values())).shape[0]
-        drawn.colorbar(mesh, ax=grid, label=f"galaxies × {seeds} seeds in a cell")
+        drawn.colorbar(
+            mesh,
+            ax=grid,
+            label=f"galaxies × {seeds} seeds in a cell",
+            format="%d",
+            ticks=_ticks(norm.vmax),
+        )
         reference = "true redshift z_true" if case[1] == "z_true" else "label redshift"
         drawn.supxlabel(reference, size=9)
         drawn.supylabel("predicted redshift z_phot", size=9)
@@ -61,6 +67,11 @@ def redshifts(
         f"equality; dotted: |dz| = 0.15. Window of the numbers: {content.window}."
     )
     return path, caption
+
+
+def _ticks(top: float) -> list[int]:
+    steps = [digit * 10**power for power in range(7) for digit in (1, 3)]
+    return [step for step in steps if step <= top]
 
 
 def _histogram(z, preds, edges):
@@ -90,7 +101,9 @@ def trends(
     strong = _strong(content, panel, case)
     said = []
     with figure(3.5 * len(sides) + 0.4, 2.3 * len(names) + 0.9) as drawn:
-        grid = drawn.subplots(len(names), len(sides), sharey="row", squeeze=False)
+        grid = drawn.subplots(
+            len(names), len(sides), sharex="col", sharey="row", squeeze=False
+        )
         for line, metric in zip(grid, names, strict=True):
             shown = []
             for axes, (side, values) in zip(line, sides.items(), strict=True):
@@ -108,7 +121,9 @@ def trends(
     caption = (
         f"Trends on {sample_words(*case)}, N = {panel.z.size}: bins of equal numbers "
         f"in z_phot, z_true{' and magnitude' if 'magnitude' in sides else ''}, 20 or "
-        f"more galaxies each, means over seeds. Errors are drawn for {kept}; the "
+        f"more galaxies each, means over seeds. Users can cut on z_phot only; against "
+        "z_true regression to the mean tilts the bias. "
+        f"Errors are drawn for {kept}; the "
         f"others are thin, and may leave the frame. {said}"
     )
     return path, caption
@@ -143,7 +158,7 @@ def _trend(axes, panel, metric, side, edges, strong) -> list[np.ndarray]:
     middles = 0.5 * (edges[1:] + edges[:-1])
     width = np.min(np.diff(edges))
     names, shown = list(panel.preds), []
-    for place, name in enumerate(names):
+    for name in names:
         bins = metrics.binned(
             metric,
             panel.preds[name],
@@ -164,7 +179,6 @@ def _trend(axes, panel, metric, side, edges, strong) -> list[np.ndarray]:
         else:
             thin = {"alpha": 0.45, "lw": 0.8, "markersize": 3, "zorder": 2}
             errorbar(axes, middles, value, 0 * value, name, names, **thin)
-        del place
     return shown
 
 

@@ -87,7 +87,7 @@ def _costs(content: Content) -> Table:
     for name in ("labels used", "trainable", "stored", "examples seen", "s", "GiB"):
         table.add_column(name, justify="right")
     for cost in content.costs:
-        if cost.get("fraction") == content.fractions(cost["regime"])[-1]:
+        if (cost.get("fraction") or 0.0) == content.largest(cost["regime"]):
             table.add_row(Text(cost["regime"]), *cost_cells(cost))
     return table
 

@@ -110,6 +110,19 @@ def test_nothing_usable_is_refused_with_the_reasons():
         metrics.summary(np.array([]), np.array([]))
 
 
+def test_model_that_diverged_is_nan_with_the_reason_and_stops_nothing():
+    z = np.linspace(0.1, 1, 50)
+    nothing = np.full((5, 50), np.nan)
+    found = metrics.over_seeds("nmad", nothing, z)
+    assert np.isnan(found.value) and found.n == 0
+    assert found.note == "no usable prediction"
+    assert found.excluded == {"prediction not finite": 50}
+    difference = metrics.paired_difference("nmad", nothing, nothing * 0 + 1, z)
+    assert np.isnan(difference.value) and not difference.resolved
+    window = metrics.Window(0.3, 0.8, "z_true")
+    assert metrics.over_seeds("nmad", nothing, z, window=window).n == 0
+
+
 def test_unknown_metric_names_the_nearest():
     with pytest.raises(InputError, match="Did you mean .*outlier_015"):
         metrics.summary(np.zeros(3), np.zeros(3), names=["outlier"])
@@ -198,6 +211,27 @@ def test_pairing_resolves_what_separate_errors_do_not():
     assert found.value == pytest.approx(0.01 * alone.value, rel=1e-9)
     assert found.resolved and found.better == "b"
     assert abs(found.value) < alone.error
+
+
+def test_all_pairs_at_once_equal_one_pair_at_a_time():
+    first, z = gaussian(5, 300)
+    cases = {"x": first, "y": z + 1.1 * (first - z), "w": z + 0.9 * (first - z)}
+    pairs = metrics.paired_differences("nmad", cases, z)
+    assert list(pairs) == [("x", "y"), ("x", "w"), ("y", "w")]
+    for (a, b), found in pairs.items():
+        alone = metrics.paired_difference("nmad", cases[a], cases[b], z)
+        assert (found.value, found.n) == (alone.value, alone.n)
+        assert found.error == pytest.approx(alone.error, rel=0.1)
+    assert pairs["y", "w"].definition == "nmad of y − w"
+
+
+def test_a_case_that_diverged_leaves_the_other_pairs_alone():
+    first, z = gaussian(5, 300)
+    cases = {"x": first, "broken": np.full((5, 300), np.nan), "y": first + 0.1}
+    pairs = metrics.paired_differences("nmad", cases, z)
+    assert np.isnan(pairs["x", "broken"].value)
+    assert not pairs["x", "broken"].resolved and pairs["x", "broken"].n == 0
+    assert pairs["x", "y"].n == 300 and np.isfinite(pairs["x", "y"].value)
 
 
 def test_four_seeds_never_resolve_an_ordering():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from kphotoz import report
+
 REGIMES = {
     "zero_shot": (0.05, 0.00, 0),
     "from_scratch": (0.045, 0.004, 30_000),
@@ -73,6 +75,17 @@ def _row(regime, fraction, sample, truth, metric):
 @pytest.fixture
 def comparison():
     """A comparison.json as a dict, with two label fractions."""
+    return _comparison()
+
+
+@pytest.fixture(scope="session")
+def figures(predictions, tmp_path_factory):
+    """Paths of all figures, drawn once."""
+    folder = tmp_path_factory.mktemp("figures")
+    return report.write_figures(_comparison(), predictions, folder)
+
+
+def _comparison():
     cases = [
         (regime, fraction)
         for regime in REGIMES

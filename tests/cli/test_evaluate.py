@@ -1,0 +1,214 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy.table import Table
+from click.testing import CliRunner
+from pyarrow import parquet
+
+from kphotoz import metrics
+from kphotoz.errors import InputError
+from kphotoz_cli.evaluate import command
+
+
+@pytest.fixture
+def columns():
+    generator = np.random.default_rng(6)
+    z = generator.uniform(0.1, 2.0, 200)
+    return {
+        "Z_SPEC": z,
+        "PHOTOZ": z + 0.05 * (1 + z) * generator.normal(size=200),
+        "mag": 20 + 2 * z,
+        "kind": np.where(np.arange(200) % 4, "red", "blue"),
+        "w": generator.uniform(0.5, 2.0, 200),
+    }
+
+
+@pytest.fixture
+def table(columns, tmp_path):
+    path = tmp_path / "table.csv"
+    Table(columns).write(path)
+    return path
+
+
+def run(*arguments):
+    """Returns the JSON of a run; errors are raised as they are."""
+    words = [str(word) for word in arguments]
+    result = CliRunner().invoke(command, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+NAMES = ("--true", "Z_SPEC", "--pred", "PHOTOZ", "--json", "--draws", 50)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "fits", "parquet", "ecsv"])
+def test_any_format_gives_the_same_metrics(columns, suffix, tmp_path):
+    path = tmp_path / f"table.{suffix}"
+    if suffix == "parquet":
+        parquet.write_table(pa.table(columns), path)
+    else:
+        Table(columns).write(path)
+    rows = run(path, *NAMES)["rows"]
+    assert [row["metric"] for row in rows] == list(metrics.DEFAULT)
+    for row in rows:
+        wanted = metrics.POINT[row["metric"]](columns["PHOTOZ"], columns["Z_SPEC"])
+        assert row["value"] == pytest.approx(wanted, abs=1e-12)
+        assert row["n"] == 200 and row["stratum"] == "all"
+
+
+def test_both_windows_are_shown_unless_one_is_named(table, columns):
+    rows = run(table, *NAMES, "--window", "0.3:1.5", "--metrics", "nmad")["rows"]
+    assert [r["window"] for r in rows] == ["0.3 < z_true ≤ 1.5", "0.3 < z_pred ≤ 1.5"]
+    for row, name in zip(rows, ("Z_SPEC", "PHOTOZ"), strict=True):
+        inside = (columns[name] > 0.3) & (columns[name] <= 1.5)
+        assert row["n"] == inside.sum()
+    rows = run(
+        table, *NAMES, "--window", "0.3:1.5", "--window-on", "z_pred",
+        "--metrics", "nmad",
+    )["rows"]  # fmt: skip
+    assert [row["window"] for row in rows] == ["0.3 < z_pred ≤ 1.5"]
+
+
+def test_parts_by_category_edges_and_quartiles(table, columns):
+    rows = run(
+        table, *NAMES, "--metrics", "nmad", "--by", "kind", "--by", "mag:20,21,22",
+        "--by", "w",
+    )["rows"]  # fmt: skip
+    sizes = {row["stratum"]: row["n"] for row in rows}
+    assert sizes["kind = blue"] == 50 and sizes["kind = red"] == 150
+    inside = (columns["mag"] > 20) & (columns["mag"] <= 21)
+    assert sizes["20 < mag ≤ 21"] == inside.sum()
+    # What is beyond the edges stays visible.
+    assert sizes["mag in none of these"] == (columns["mag"] > 22).sum()
+    assert sum(n for name, n in sizes.items() if "w ≤" in name) == 200
+
+
+def test_small_part_is_null_and_says_so(table):
+    rows = run(table, *NAMES, "--metrics", "nmad", "--by", "mag:20,20.21,24")["rows"]
+    small = next(row for row in rows if row["stratum"] == "20 < mag ≤ 20.21")
+    assert small["value"] is None and small["note"] == "fewer than 20 objects"
+
+
+def test_weights_change_the_value_and_tell_the_effective_size(table, columns):
+    (row,) = run(table, *NAMES, "--metrics", "mae", "--weight", "w")["rows"]
+    error = np.abs(columns["PHOTOZ"] - columns["Z_SPEC"])
+    wanted = np.average(error, weights=columns["w"])
+    assert row["value"] == pytest.approx(wanted, abs=1e-12)
+    assert row["n_effective"] == pytest.approx(metrics.effective_size(columns["w"]))
+
+
+def test_own_tables_need_no_column_names(columns, tmp_path):
+    ours = {"z_pred": columns["PHOTOZ"], "redshift": columns["Z_SPEC"]}
+    path = tmp_path / "predictions.parquet"
+    parquet.write_table(pa.table(ours), path)
+    assert run(path, "--json", "--draws", 0)["true"] == "redshift"
+    # True redshifts win where they are known, and do not where they are all NaN.
+    for value, wanted in ((np.nan, "redshift"), (0.5, "z_true")):
+        table = pa.table({**ours, "z_true": np.full(200, value)})
+        parquet.write_table(table, path)
+        assert run(path, "--json", "--draws", 0)["true"] == wanted
+
+
+def test_a_column_called_z_is_never_guessed(columns, tmp_path):
+    path = tmp_path / "table.csv"
+    Table({"z": columns["Z_SPEC"], "z_phot": columns["PHOTOZ"]}).write(path)
+    with pytest.raises(InputError, match="--pred and --true.*columns: z, z_phot"):
+        run(path)
+
+
+def test_mixed_runs_are_refused_until_one_is_chosen(columns, tmp_path):
+    path = tmp_path / "predictions.parquet"
+    runs = {"regime": np.repeat(["lora", "full"], 100), "seed": np.tile([0, 1], 100)}
+    ours = {"z_pred": columns["PHOTOZ"], "z_label": columns["Z_SPEC"], **runs}
+    parquet.write_table(pa.table(ours), path)
+    with pytest.raises(InputError, match="regime, seed.*--where regime=lora"):
+        run(path, "--json")
+    with pytest.raises(InputError, match="values of seed"):
+        run(path, "--json", "--by", "regime")
+    rows = run(path, "--json", "--where", "seed=1", "--by", "regime")["rows"]
+    assert {row["stratum"]: row["n"] for row in rows} == {
+        "all": 100, "regime = full": 50, "regime = lora": 50
+    }  # fmt: skip
+
+
+def test_unusable_rows_are_told(columns, tmp_path):
+    columns["PHOTOZ"][:3] = np.nan, -99, np.inf
+    columns["Z_SPEC"][5] = np.nan
+    path = tmp_path / "table.parquet"
+    parquet.write_table(pa.table(columns), path)
+    row = run(path, *NAMES)["rows"][0]
+    assert row["n"] == 196
+    assert row["excluded"] == {
+        "prediction not finite": 2, "prediction ≤ −1": 1, "label not finite": 1
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (("--true", "ZSPEC"), "Did you mean Z_SPEC"),
+        (("--pred", "kind"), "one number a row.*text"),
+        (("--metrics", "outlier"), "Did you mean"),
+        (("--window", "1.5"), "LOW:HIGH"),
+        (("--window", "1.5:0.3"), "low < high"),
+        (("--window", "3:4"), "at least one usable object in 3 < z_true"),
+        (("--window", "0:1", "--window-on", "z"), "z_true, z_pred"),
+        (("--window-on", "z_true"), "--window LOW:HIGH beside"),
+        (("--by", "mag:22,20"), "ascending edges"),
+        (("--by", "nothing"), "Unknown column"),
+        (("--where", "kind=green"), "It holds blue, red"),
+        (("--where", "kind"), "COL=VALUE"),
+        (("--where", "mag=bright"), "a value that column 'mag' holds"),
+        (("--weight", "kind"), "one number a row"),
+        (("--draws", -1), "--draws of 0 or more"),
+        (("--seed", -1), "--seed of 0 or more"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(table, words, told):
+    with pytest.raises(InputError, match=told):
+        run(table, *NAMES, *words)
+
+
+def test_table_on_the_terminal_names_everything(table):
+    words = [str(table), *map(str, NAMES[:4]), "--draws", "20"]
+    result = CliRunner().invoke(command, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    for wanted in ("PHOTOZ against Z_SPEC", "catastrophic [%]", "N_eff", "±", "200"):
+        assert wanted in result.output, wanted
+
+
+def test_out_writes_json_or_csv_by_suffix(table, tmp_path):
+    printed = run(table, *NAMES, "--out", tmp_path / "found.json")
+    assert json.loads((tmp_path / "found.json").read_text())["rows"] == printed["rows"]
+    run(table, *NAMES, "--out", tmp_path / "found.csv")
+    with open(tmp_path / "found.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(r["value"]) for r in rows] == [r["value"] for r in printed["rows"]]
+
+
+def test_evaluate_imports_no_deep_learning_package(table):
+    words = [str(table), *map(str, NAMES)]
+    code = (
+        "import sys; from kphotoz_cli.evaluate import command\n"
+        f"command({words!r}, standalone_mode=False)\n"
+        "found = {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)\n"
+        "sys.exit(str(found) if found else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+
+
+def test_the_installed_command_ends_with_status_1_and_one_line(tmp_path):
+    from pathlib import Path
+
+    program = Path(sys.executable).with_name("kphotoz")
+    words = [program, "evaluate", tmp_path / "absent.csv"]
+    result = subprocess.run(words, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("Error: Wanted: a table to read.")
