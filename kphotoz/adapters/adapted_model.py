@@ -10,7 +10,7 @@ from kphotoz.adapters import paths
 from kphotoz.adapters.forms import form_of
 from kphotoz.adapters.swap import copy_state
 from kphotoz.errors import InputError
-from kphotoz.layers._lora import default_initializer
+from kphotoz.layers._lora import FactorUniform
 
 __all__ = ["AdaptedModel", "Factors", "copy_any"]
 
@@ -42,7 +42,7 @@ class Factors(keras.layers.Layer):
         self.lora_a = self.add_weight(
             name="lora_a",
             shape=(inputs, rank),
-            initializer=initializer or default_initializer(),
+            initializer=initializer or FactorUniform(),
         )
         self.lora_b = self.add_weight(
             name="lora_b", shape=(rank, outputs), initializer="zeros"

@@ -10,7 +10,7 @@ from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
 from kphotoz.adapters.planning import Targets, matching, plan
 from kphotoz.adapters.swap import can_swap, swap
 from kphotoz.errors import InputError
-from kphotoz.layers._lora import check_alpha, check_dropout, default_initializer
+from kphotoz.layers._lora import FactorUniform, check_alpha, check_dropout
 from kphotoz.layers.batch_normalization import BATCH_NORM_POLICIES
 
 __all__ = ["apply", "build"]
@@ -33,9 +33,9 @@ def apply(
     """Returns a new, uncompiled model with low-rank adapters; the base is untouched.
 
     Everything but the factors is frozen, except layers that `train_also` matches and
-    what `batch_norm` lets move. Functional and Sequential models come back as such, with
-    LoRA layers; any other model comes back as an `AdaptedModel`. Before any training the
-    new model's output equals the base's exactly.
+    what `batch_norm` lets move. Functional and Sequential models come back as such,
+    with LoRA layers; any other model comes back as an `AdaptedModel`. Before any
+    training the new model's output equals the base's exactly.
 
     Args:
         base: built model of any class.
@@ -129,8 +129,8 @@ def build(
         model = swap(base, spec, starts)
     elif dropout:
         raise InputError(
-            f"Wanted: dropout=0 for {type(base).__name__}, in which only kernels can be "
-            f"replaced. Received: {dropout=}. Build a Functional model of Dense and "
+            f"Wanted: dropout=0 for {type(base).__name__}, in which only kernels can "
+            f"be replaced. Received: {dropout=}. Build a Functional model of Dense and "
             "Conv2D layers, or leave dropout out."
         )
     else:
@@ -153,7 +153,7 @@ def _check(alpha: float | None, dropout: float, batch_norm: str) -> None:
 
 def _initializer(initializer: Any, seed: int) -> keras.initializers.Initializer:
     if initializer is None:
-        return default_initializer(seed)
+        return FactorUniform(seed)
     config = keras.initializers.serialize(keras.initializers.get(initializer))
     if "seed" in config["config"]:
         config["config"]["seed"] = seed

@@ -1,8 +1,8 @@
 """How a low-rank update is laid out in the kernel of each kind of layer.
 
 A kernel is read as a matrix (inputs, outputs); the update is A (inputs, rank) times
-B (rank, outputs), laid out like the kernel. Inputs of a convolution are its window times
-the channels of a group, inputs of an einsum are the contracted axes.
+B (rank, outputs), laid out like the kernel. Inputs of a convolution are its window
+times the channels of a group, inputs of an einsum are the contracted axes.
 """
 
 import dataclasses

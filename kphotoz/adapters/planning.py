@@ -67,8 +67,8 @@ def plan(
         InputError: nothing matches, a pattern or rank is wrong, the model is not built
             or already adapted, or a named layer's adapter is as big as its kernel.
     """
+    _check_base(base)
     layers = paths.walk(base)
-    _check_base(base, layers)
     full = set(matching(layers, train_also)) if train_also else set()
     choices = []
     for path, layer in layers.items():
@@ -98,20 +98,23 @@ def matching(layers: dict[str, keras.Layer], pattern: str) -> list[str]:
     found = [path for path in have if _search(pattern, path)]
     if not found:
         raise InputError(
-            f"Wanted: a pattern of layers to train. Received: {pattern!r}, which matches "
-            f"none. Available paths: {', '.join(have)}."
+            f"Wanted: a pattern of layers to train. Received: {pattern!r}, which "
+            f"matches none. Available paths: {', '.join(have)}."
         )
     return found
 
 
-def _check_base(base: keras.Model, layers: dict[str, keras.Layer]) -> None:
+def _check_base(base: keras.Model) -> None:
     if not isinstance(base, keras.Model) or not base.built or not base.weights:
         raise InputError(
             f"Wanted: a built Keras model. Received: {base!r:.80}. "
             "Call it on a batch, or give it an Input, first."
         )
-    adapted = [path for path, x in layers.items() if isinstance(x, LoRAMixin)]
-    adapted += [path for path, x in layers.items() if getattr(x, "lora_enabled", 0)]
+    adapted = [
+        path
+        for path, layer in paths.walk(base).items()
+        if isinstance(layer, LoRAMixin) or getattr(layer, "lora_enabled", False)
+    ]
     if adapted or isinstance(base, AdaptedModel):
         raise InputError(
             "Wanted: a base model without adapters. Received: one with adapters on "
@@ -148,8 +151,8 @@ def _rank(path: str, rank: int, patterns: dict[str, int] | None) -> int:
 def _choose(path: str, layer: keras.Layer, form: Form, rank: int) -> Choice:
     if getattr(layer, "kernel_constraint", None) is not None:
         raise InputError(
-            f"Wanted: a layer without kernel_constraint. Received: {path}, whose frozen "
-            "kernel could not be constrained. Leave it out of the targets."
+            f"Wanted: a layer without kernel_constraint. Received: {path}, whose "
+            "frozen kernel could not be constrained. Leave it out of the targets."
         )
     kind = type(layer).__name__
     return Choice(path, kind, form.shape, rank, form.parameters(rank), form.size)
@@ -166,9 +169,10 @@ def _oversized(choice: Choice, layer: keras.Layer, named: bool, allow: bool) -> 
     )
     if named:
         fix = "" if depthwise else " or pass allow_full_rank=True"
+        wanted = "a layer that is not depthwise" if depthwise else "a smaller adapter"
         raise InputError(
-            f"Wanted: an adapter smaller than its kernel. Received: {reason}. Lower the "
-            f"rank, train the layer in full with train_also{fix}."
+            f"Wanted: {wanted}. Received: {reason}. Lower "
+            f"the rank, train the layer in full with train_also{fix}."
         )
     log.info("Skipped %s.", reason)
     return dataclasses.replace(choice, skipped=reason)

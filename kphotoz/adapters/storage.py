@@ -12,7 +12,7 @@ from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.building import build
 from kphotoz.adapters.file_format import Entry, Header, Part
 from kphotoz.adapters.forms import form_of
-from kphotoz.adapters.inventory import adapters_of, check_finite
+from kphotoz.adapters.inventory import Adapter, adapters_of, check_finite
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
 
@@ -29,44 +29,24 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
 
     Args:
         model: model made by `apply` or `load`.
-        path: file to write, by custom ending in .safetensors.
+        path: file to write, usually ending in .safetensors.
 
     Raises:
-        InputError: the model was not made so, a factor is not finite, or the file cannot
-            be written.
+        InputError: the model was not made so, a factor is not finite, or the file
+            cannot be written.
     """
     found = adapters_of(model)
     origin = _origin(model)
     if origin is None:
         raise InputError(
-            f"Wanted: a model made by adapters.apply. Received: {model.name!r}, of whose "
-            "base nothing is recorded. Save it with model.save."
+            f"Wanted: a model made by adapters.apply. Received: {model.name!r}, of "
+            "whose base nothing is recorded. Save it with model.save."
         )
     check_finite(found)
     layers = paths.walk(_root(model))
-    index = {layer_path: i for i, layer_path in enumerate(layers)}
-    tensors, entries = {}, []
-    for x in found:
-        kernel_hash = hash_arrays(*paths.arrays([x.kernel]))
-        stored = {"path": x.path, "rank": x.rank, "alpha": x.alpha}
-        kind = type(x.layer).__name__.removeprefix("LoRA")
-        stored |= {"kind": kind, "index": index[x.path], "shape": tuple(x.kernel.shape)}
-        entries.append(Entry(**stored, kernel_hash=kernel_hash))
-        a, b = paths.arrays([x.a, x.b])
-        tensors |= {f"lora/{x.path}/a": a, f"lora/{x.path}/b": b}
     head = list(origin["train_also"])
     norms = [] if origin["batch_norm"] == "freeze" else _norms(layers, head)
-    parts = {}
-    for kind, names in (("norm", norms), ("head", head)):
-        stored = {name: _store(layers[name]) for name in names}
-        parts[kind] = [
-            Part(
-                path=n, index=index[n], shapes={k: list(v.shape) for k, v in s.items()}
-            )
-            for n, s in stored.items()
-        ]
-        for n, s in stored.items():
-            tensors |= {f"{kind}/{n}/{k}": v for k, v in s.items()}
+    parts = {"norm": _parts(layers, norms), "head": _parts(layers, head)}
     header = Header(
         version=1,
         kphotoz=__version__,
@@ -75,10 +55,18 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         targets=origin["targets"],
         dropout=origin["dropout"],
         batch_norm=origin["batch_norm"],
-        entries=entries,
+        entries=[_entry(adapter, layers) for adapter in found],
         normalisations=parts["norm"],
         head=parts["head"],
     )
+    tensors = {}
+    for x in found:
+        a, b = paths.arrays([x.a, x.b])
+        tensors |= {f"lora/{x.path}/a": a, f"lora/{x.path}/b": b}
+    for kind, names in (("norm", norms), ("head", head)):
+        for name in names:
+            store = _store(layers[name])
+            tensors |= {f"{kind}/{name}/{key}": value for key, value in store.items()}
     file_format.write(path, header, tensors)
 
 
@@ -101,36 +89,27 @@ def load(base: keras.Model, path: str | os.PathLike) -> keras.Model:
     same_base = paths.hash_model(base) == header.base_hash
     if not same_base:
         log.warning("%s was made for a base that differs in some weights.", path)
-    match = {entry.path: _match(entry, layers) for entry in header.entries}
-    _check_distinct(match)
+    match = _match(header.entries, layers)
     head = {part.path: _place(part, layers, same_base) for part in header.head}
     norms = {p.path: _place(p, layers, same_base) for p in header.normalisations}
+    ranks = {match[entry.path]: entry for entry in header.entries}
     entries = [
-        {"path": match[e.path], "rank": e.rank, "alpha": e.alpha, "seed": 0}
-        for e in header.entries
+        {"path": path, "rank": ranks[path].rank, "alpha": ranks[path].alpha, "seed": 0}
+        for path in layers
+        if path in ranks
     ]
-    order = {name: i for i, name in enumerate(layers)}
-    entries.sort(key=lambda entry: order[entry["path"]])
-    model = build(
-        base,
-        entries,
-        list(head.values()),
-        header.batch_norm,
-        header.dropout,
-        header.targets,
-    )
-    new = paths.walk(_root(model))
-    back = {now: then for then, now in match.items()}
+    policy, dropout, named = header.batch_norm, header.dropout, header.targets
+    model = build(base, entries, list(head.values()), policy, dropout, named)
     for adapter in adapters_of(model):
         for name, variable in (("a", adapter.a), ("b", adapter.b)):
-            value = tensors[f"lora/{back[adapter.path]}/{name}"]
+            value = tensors[f"lora/{ranks[adapter.path].path}/{name}"]
             variable.assign(value.reshape(variable.shape))
-    for kind, places in (("norm", norms), ("head", head)):
-        for then, now in places.items():
-            start = f"{kind}/{then}/"
-            names = [name for name in tensors if name.startswith(start)]
-            own = {n.removeprefix(start): tensors[n] for n in names}
-            new[now].load_own_variables({k: v for k, v in own.items() if "/" not in k})
+    parts = {"norm": (header.normalisations, norms), "head": (header.head, head)}
+    new = paths.walk(_root(model))
+    for kind, (described, places) in parts.items():
+        for part in described:
+            own = {key: tensors[f"{kind}/{part.path}/{key}"] for key in part.shapes}
+            new[places[part.path]].load_own_variables(own)
     return model
 
 
@@ -150,38 +129,64 @@ def _norms(layers: dict, head: list[str]) -> list[str]:
     return [p for p, x in layers.items() if isinstance(x, kind) and p not in head]
 
 
+def _entry(adapter: Adapter, layers: dict[str, keras.Layer]) -> Entry:
+    return Entry(
+        path=adapter.path,
+        kind=type(adapter.layer).__name__.removeprefix("LoRA"),
+        index=list(layers).index(adapter.path),
+        shape=tuple(adapter.kernel.shape),
+        rank=adapter.rank,
+        alpha=adapter.alpha,
+        kernel_hash=hash_arrays(*paths.arrays([adapter.kernel])),
+    )
+
+
+def _parts(layers: dict[str, keras.Layer], names: list[str]) -> list[Part]:
+    order = list(layers)
+    return [
+        Part(path=name, index=order.index(name), shapes=_shapes(layers[name]))
+        for name in names
+    ]
+
+
 def _store(layer: keras.Layer) -> dict[str, np.ndarray]:
     store: dict = {}
     layer.save_own_variables(store)
-    return {key: keras.ops.convert_to_numpy(value) for key, value in store.items()}
+    return {key: paths.value(value) for key, value in store.items()}
 
 
-def _match(entry: Entry, layers: dict[str, keras.Layer]) -> str:
+def _shapes(layer: keras.Layer) -> dict[str, list[int]]:
+    return {key: list(value.shape) for key, value in _store(layer).items()}
+
+
+def _match(entries: list[Entry], layers: dict[str, keras.Layer]) -> dict[str, str]:
+    """Returns {path in the file: path in the base}."""
     hashes = {
         path: hash_arrays(*paths.arrays([layer.kernel]))
         for path, layer in layers.items()
         if form_of(layer)
     }
+    found = {entry.path: _match_one(entry, hashes) for entry in entries}
+    if len(set(found.values())) < len(found):
+        raise InputError(
+            "Wanted: one kernel for each adapter entry. Received: a base in which two "
+            "entries fit one kernel. Give the base this adapter was trained on."
+        )
+    return found
+
+
+def _match_one(entry: Entry, hashes: dict[str, str]) -> str:
     if hashes.get(entry.path) == entry.kernel_hash:
         return entry.path
     same = [path for path, value in hashes.items() if value == entry.kernel_hash]
     if entry.path not in hashes and len(same) == 1:
         log.warning("The adapter of %s goes to %s, by hash.", entry.path, same[0])
         return same[0]
-    received = hashes.get(entry.path)
-    received = f"{received[:12]}" if received else f"no such layer, {len(same)} by hash"
+    none = f"no such layer, and {len(same)} layers with that kernel"
     raise InputError(
-        f"Wanted: kernel {entry.kernel_hash[:12]} at {entry.path}. Received: {received}. "
-        "Give the base this adapter was trained on."
+        f"Wanted: kernel {entry.kernel_hash} at {entry.path}. Received: "
+        f"{hashes.get(entry.path, none)}. Give the base this adapter was trained on."
     )
-
-
-def _check_distinct(match: dict[str, str]) -> None:
-    if len(set(match.values())) != len(match):
-        raise InputError(
-            "Wanted: one kernel for each adapter entry. Received: a base in which two "
-            "entries fit one kernel. Give the base this adapter was trained on."
-        )
 
 
 def _place(part: Part, layers: dict[str, keras.Layer], same_base: bool) -> str:
@@ -189,14 +194,10 @@ def _place(part: Part, layers: dict[str, keras.Layer], same_base: bool) -> str:
     if path not in layers and same_base and part.index < len(layers):
         path = list(layers)[part.index]
         log.warning("%s of the adapter goes to %s, by position.", part.path, path)
-    have = (
-        {k: list(v.shape) for k, v in _store(layers[path]).items()}
-        if (path in layers)
-        else None
-    )
+    have = _shapes(layers[path]) if path in layers else "no such layer"
     if have != part.shapes:
         raise InputError(
             f"Wanted: a layer {part.path} with weights {part.shapes}. Received: "
-            f"{have or 'no such layer'}. Give the base this adapter was trained on."
+            f"{have}. Give the base this adapter was trained on."
         )
     return path

@@ -84,8 +84,8 @@ def check_moved(before: dict[str, str], model: keras.Model, steps: int = 2) -> N
     if still:
         raise InputError(
             f"Wanted: every adapter factor moved after {steps} steps. Received: "
-            f"{len(still)} unmoved, first {still[0]}. Compile after adapting, and check "
-            "that the learning rate is above zero and the layer is used."
+            f"{len(still)} unmoved, first {still[0]}. Compile after adapting, and "
+            "check that the learning rate is above zero and the layer is used."
         )
 
 
@@ -104,9 +104,7 @@ def _changed(before: dict[str, str], model: keras.Model) -> set[str]:
     now = snapshot(model)
     if now.keys() != before.keys():
         odd = sorted(now.keys() ^ before.keys())
-        raise ValueError(
-            f"Wanted: a snapshot of this model. Received: {odd[:3]} differ."
-        )
+        raise ValueError(f"Wanted: a snapshot of this model. Received: {odd[:3]}.")
     return {path for path in now if now[path] != before[path]}
 
 

@@ -19,17 +19,35 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 FORMULATIONS = ("kernel", "two_branches")
 
 
-def default_initializer(seed: int | None = None) -> keras.initializers.Initializer:
-    """Returns the uniform initializer of `A` with bound 1 / sqrt(fan_in).
+@keras.saving.register_keras_serializable(package="kphotoz")
+class FactorUniform(keras.initializers.Initializer):
+    """Uniform initializer of `A` with bound 1 / sqrt(fan_in).
+
+    Drawn with numpy, so that one seed gives equal factors on every backend.
+
+    Args:
+        seed: int or None, which draws a new one.
 
     Source: the start of LoRA in PEFT, Kaiming uniform with a = sqrt(5).
     """
-    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        """Returns the initial values of a factor (..., rank)."""
+        bound = 1 / math.sqrt(math.prod(shape[:-1]))
+        values = np.random.default_rng(self.seed).uniform(-bound, bound, shape)
+        return ops.convert_to_tensor(values, dtype=dtype or "float32")
+
+    def get_config(self) -> dict:
+        return {"seed": self.seed}
 
 
 def check_rank(rank: Any, limit: int | None = None, shape: Any = None) -> int:
@@ -79,7 +97,7 @@ def _check_formulation(formulation: str | None, dropout: float) -> str:
     if formulation == "kernel" and dropout:
         raise ValueError(
             f"Wanted: formulation='two_branches' with dropout > 0. Received: "
-            f"'kernel' with {dropout=}. In kernel space there is no branch to drop from."
+            f"'kernel' with {dropout=}. Kernel space has no branch to drop from."
         )
     return formulation
 
@@ -111,7 +129,7 @@ class LoRAMixin:
         self.dropout = check_dropout(dropout)
         self.formulation = _check_formulation(formulation, self.dropout)
         if a_initializer is None:
-            a_initializer = default_initializer(seed)
+            a_initializer = FactorUniform(seed)
         self.a_initializer = keras.initializers.get(a_initializer)
         self.train_bias = bool(train_bias)
         self.allow_full_rank = bool(allow_full_rank)
@@ -213,8 +231,8 @@ class LoRAMixin:
             ValueError: always.
         """
         raise ValueError(
-            f"{type(self).__name__} already has factors, and Keras' `enable_lora` would "
-            "add a second pair that is merged into the kernel and zeroed on saving. Set "
+            f"{type(self).__name__} already has factors. Keras' `enable_lora` would "
+            "add a second pair, merged into the kernel and zeroed on saving. Set "
             "`rank` and `alpha` in the constructor."
         )
 

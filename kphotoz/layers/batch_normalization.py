@@ -11,11 +11,11 @@ BATCH_NORM_POLICIES = ("freeze", "adapt_statistics", "train")
 
 @keras.saving.register_keras_serializable(package="kphotoz")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` with a policy that outlives toggles and reloads.
+    """`keras.layers.BatchNormalization` with a policy that outlives reloads.
 
-    In Keras ``trainable = False`` freezes gamma and beta and also stops the statistics,
-    and ``gamma.trainable = False`` is forgotten by cloning, reloading and toggling. Here
-    the policy is an argument:
+    In Keras ``trainable = False`` freezes gamma and beta and also stops the
+    statistics, and ``gamma.trainable = False`` is forgotten by cloning, reloading and
+    toggling. Here the policy is an argument:
 
     | policy | gamma and beta | statistics in training |
     |---|---|---|

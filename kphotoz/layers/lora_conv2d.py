@@ -31,8 +31,8 @@ class LoRAConv2D(LoRAMixin, keras.layers.Conv2D):
         a_initializer: initializer of `A`; `B` starts at zero. [default: uniform with
             bound 1 / sqrt(fan_in)]
         train_bias: bool. Whether the bias trains. [default: False]
-        formulation: "kernel", or "two_branches", a thin convolution with `A` followed by
-            a 1×1 convolution with `B`. [default: two branches when dropout > 0]
+        formulation: "kernel", or "two_branches", a thin convolution with `A` followed
+            by a 1×1 convolution with `B`. [default: two branches when dropout > 0]
         allow_full_rank: bool. Accept rank up to max(fan-in, filters). [default: False]
         origin: dict or None. What `kphotoz.adapters.apply` recorded of the base.
         seed: int or None. Of the default initializer and of dropout.

@@ -9,6 +9,9 @@ import pytest
 from kphotoz import adapters
 
 IMAGE = (8, 6, 5)
+# Values come from `disturb`; drawing them first costs JAX a compilation for each shape.
+Conv2D = functools.partial(keras.layers.Conv2D, kernel_initializer="zeros")
+Dense = functools.partial(keras.layers.Dense, kernel_initializer="zeros")
 
 
 @keras.saving.register_keras_serializable(package="kphotoz_tests")
@@ -17,11 +20,11 @@ class Subclassed(keras.Model):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.conv = keras.layers.Conv2D(6, 3, name="conv")
+        self.conv = Conv2D(6, 3, name="conv")
         self.norm = keras.layers.BatchNormalization(name="norm")
         self.pool = keras.layers.GlobalAveragePooling2D(name="pool")
         self.drop = keras.layers.Dropout(0.2, seed=1, name="drop")
-        self.head = keras.layers.Dense(2, name="head")
+        self.head = Dense(2, name="head")
 
     def call(self, x, training=None):
         x = keras.ops.relu(self.norm(self.conv(x), training=training))
@@ -30,23 +33,23 @@ class Subclassed(keras.Model):
 
 def functional():
     image = keras.Input(IMAGE, name="image")
-    x = keras.layers.Conv2D(6, 3, padding="same", use_bias=False, name="stem")(image)
+    x = Conv2D(6, 3, padding="same", use_bias=False, name="stem")(image)
     x = keras.layers.BatchNormalization(name="stem_norm")(x)
     x = keras.layers.ReLU(name="relu")(x)
-    y = keras.layers.Conv2D(6, 3, padding="same", name="block")(x)
+    y = Conv2D(6, 3, padding="same", name="block")(x)
     x = keras.layers.Add(name="add")([x, y])
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    x = keras.layers.Dense(5, activation="silu", name="head_1")(x)
+    x = Dense(5, activation="silu", name="head_1")(x)
     x = keras.layers.Dropout(0.1, seed=2, name="head_drop")(x)
-    return keras.Model(image, keras.layers.Dense(2, name="head_2")(x), name="small")
+    return keras.Model(image, Dense(2, name="head_2")(x), name="small")
 
 
 def sequential():
     layers = [
-        keras.layers.Conv2D(6, 3, name="conv"),
+        Conv2D(6, 3, name="conv"),
         keras.layers.BatchNormalization(name="norm"),
         keras.layers.Flatten(),
-        keras.layers.Dense(2, name="head"),
+        Dense(2, name="head"),
     ]
     return keras.Sequential([keras.Input(IMAGE), *layers])
 
@@ -55,7 +58,7 @@ def nested():
     inner = functional()
     image = keras.Input(IMAGE)
     x = keras.ops.concatenate([inner(image), inner(image * 2.0)], axis=-1)
-    return keras.Model(image, keras.layers.Dense(3, name="last")(x), name="outer")
+    return keras.Model(image, Dense(3, name="last")(x), name="outer")
 
 
 def subclassed():
@@ -67,11 +70,13 @@ def subclassed():
 def attention():
     image = keras.Input(IMAGE)
     x = keras.layers.Reshape((-1, 5))(image)
-    x = keras.layers.Dense(8, name="embed")(x)
-    x = keras.layers.MultiHeadAttention(2, 4, name="mha")(x, x)
+    x = Dense(8, name="embed")(x)
+    x = keras.layers.MultiHeadAttention(2, 4, kernel_initializer="zeros", name="mha")(
+        x, x
+    )
     x = keras.layers.LayerNormalization(name="norm")(x)
     x = keras.layers.GlobalAveragePooling1D()(x)
-    return keras.Model(image, keras.layers.Dense(2, name="head")(x), name="attention")
+    return keras.Model(image, Dense(2, name="head")(x), name="attention")
 
 
 def keras_hub_backbone():

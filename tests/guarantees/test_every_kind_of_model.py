@@ -1,4 +1,4 @@
-"""What holds for Functional, Sequential, nested, subclassed, attention and keras-hub."""
+"""What holds for every kind of model that `apply` takes."""
 
 import keras
 import numpy as np

@@ -1,0 +1,83 @@
+"""`kphotoz adapter`: adapters as files."""
+
+import json
+import pathlib
+
+import click
+
+from kphotoz.errors import InputError
+from kphotoz_cli import options
+
+
+@click.group()
+def command() -> None:
+    """Show and merge adapter files."""
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=pathlib.Path))
+@options.as_json
+def show(file: pathlib.Path, as_json: bool) -> None:
+    """Show what an adapter file holds; its base is not needed."""
+    from kphotoz.adapters import file_format
+
+    header, tensors = file_format.read(file)
+    described = header.model_dump()
+    described["bytes"] = file.stat().st_size
+    for entry in described["entries"]:
+        factors = [tensors[f"lora/{entry['path']}/{x}"] for x in "ab"]
+        entry["parameters"] = sum(int(x.size) for x in factors)
+    described["parameters"] = sum(x["parameters"] for x in described["entries"])
+    if as_json:
+        click.echo(json.dumps(described, indent=1, sort_keys=True))
+    else:
+        _print(described)
+
+
+def _print(described: dict) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    for key in ("targets", "dropout", "batch_norm", "parameters", "bytes"):
+        console.print(f"{key:<12}{described[key]}", highlight=False, markup=False)
+    console.print(f"{'base':<12}{described['base_hash']}", highlight=False)
+    for key in ("normalisations", "head"):
+        found = ", ".join(part["path"] for part in described[key]) or "none"
+        console.print(f"{key:<16}{found}", highlight=False, markup=False)
+    versions = f"kphotoz {described['kphotoz']}, keras {described['keras']}"
+    console.print(f"{'made by':<12}{versions}", highlight=False)
+    table = Table("path", "kind", "kernel", "rank", "alpha", "parameters", "hash")
+    for entry in described["entries"]:
+        shape = "×".join(map(str, entry["shape"]))
+        numbers = (f"{entry[k]:g}" for k in ("rank", "alpha", "parameters"))
+        path, kind = escape(entry["path"]), entry["kind"]
+        table.add_row(path, kind, shape, *numbers, entry["kernel_hash"][:8])
+    console.print(table)
+
+
+@command.command()
+@click.argument("adapter", type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "--base",
+    required=True,
+    type=click.Path(path_type=pathlib.Path),
+    help="The model the adapter was made for: a .keras file or a run folder.",
+)
+@options.out("merged.keras")
+@options.backend
+def merge(adapter: pathlib.Path, base: pathlib.Path, out: pathlib.Path) -> None:
+    """Write base and adapter as one plain model, which needs no adapter to load."""
+    if out.suffix != ".keras":
+        raise InputError(
+            f"Wanted: --out ending in .keras. Received: {out}. Keras reads no other."
+        )
+    from kphotoz import adapters, models
+    from kphotoz.files import atomic
+
+    model = models.load(base / "model.keras" if base.is_dir() else base)
+    merged = adapters.merge(adapters.load(model, adapter))
+    with atomic(out) as aside:
+        merged.save(aside)
+    click.echo(f"Wrote {out}.")

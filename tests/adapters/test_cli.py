@@ -1,0 +1,58 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kphotoz import adapters
+from kphotoz.errors import InputError
+from kphotoz_cli.adapter import command
+
+
+@pytest.fixture
+def files(base, trained, tmp_path):
+    (tmp_path / "run").mkdir()
+    base.save(tmp_path / "run" / "model.keras")
+    adapters.save(trained, tmp_path / "a.safetensors")
+    return tmp_path
+
+
+def _run(*arguments):
+    return CliRunner().invoke(
+        command, [str(x) for x in arguments], catch_exceptions=False
+    )
+
+
+def test_show_needs_the_file_alone(files):
+    result = _run("show", files / "a.safetensors")
+    assert result.exit_code == 0
+    for word in ("stem", "block", "head_1", "3×3×3×8", "adapt_statistics", "202"):
+        assert word in result.output
+
+
+def test_show_as_json_is_json_only(files):
+    described = json.loads(_run("show", files / "a.safetensors", "--json").output)
+    assert described["parameters"] == 2 * (45 + 6 + 27 + 8 + 8 + 7)
+    assert [e["path"] for e in described["entries"]] == ["stem", "block", "head_1"]
+
+
+@pytest.mark.parametrize("where", ["run", "run/model.keras"])
+def test_merge_writes_a_plain_model_with_the_adapted_output(
+    files, trained, images, where
+):
+    out = files / "merged.keras"
+    result = _run(
+        "merge", files / "a.safetensors", "--base", files / where, "--out", out
+    )
+    assert result.exit_code == 0
+    merged = keras.models.load_model(out)
+    np.testing.assert_allclose(merged(images), trained(images), atol=1e-6)
+
+
+def test_merge_refuses_other_bases_and_other_endings(files):
+    adapter = files / "a.safetensors"
+    with pytest.raises(InputError, match=".keras"):
+        _run("merge", adapter, "--base", files / "run", "--out", files / "m.h5")
+    with pytest.raises(InputError, match="Wanted"):
+        _run("merge", adapter, "--base", adapter, "--out", files / "m.keras")
