@@ -46,7 +46,8 @@ def numbers(column: np.ndarray, what: str) -> np.ndarray:
         InputError: a cell is not a number; says which.
     """
     if column.dtype.kind in "fiub":
-        return column.astype(np.float64)
+        with np.errstate(all="ignore"):  # a signalling NaN is a NaN
+            return column.astype(np.float64)
     if column.dtype.kind not in "SUO":
         raise InputError(f"Wanted: numbers for {what}. Received: {column.dtype}.")
     values = np.full(len(column), np.nan)

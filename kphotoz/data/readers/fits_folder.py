@@ -1,12 +1,11 @@
 """A folder of FITS cutouts with a table: one cube or one image per band and object."""
 
 import pathlib
-import warnings
 
 import numpy as np
 
 from kphotoz.data.readers.source import Source, band_names, damaged, no_such_key
-from kphotoz.data.readers.tables import SUFFIXES, read_table
+from kphotoz.data.readers.tables import SUFFIXES, open_fits, read_table
 from kphotoz.errors import InputError
 
 __all__ = ["FITSFolderSource"]
@@ -72,7 +71,8 @@ class FITSFolderSource(Source):
             elif bands != self.bands:
                 flags[row] = "wrong_bands"
             else:
-                images[row] = image
+                with np.errstate(all="ignore"):  # what overflows is flagged later
+                    images[row] = image
         return images, flags
 
     def close(self) -> None:
@@ -141,19 +141,14 @@ def _read_cutout(
 def _read_file(
     path: pathlib.Path,
 ) -> tuple[np.ndarray, tuple[str, ...] | None, str | None]:
-    from astropy.io import fits
-    from astropy.utils.exceptions import AstropyWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", AstropyWarning)
-        # astropy forgets to close what it opened itself and could not read.
-        with open(path, "rb") as stream, fits.open(stream, memmap=False) as file:
-            found = [hdu for hdu in file if hdu.is_image and hdu.data is not None]
-            arrays = [np.asarray(hdu.data) for hdu in found]
-            headers = [hdu.header for hdu in found]
+    with open_fits(path) as file:
+        found = [hdu for hdu in file if hdu.is_image and hdu.data is not None]
+        arrays = [np.asarray(hdu.data) for hdu in found]
+        headers = [hdu.header for hdu in found]
+        bands = band_names(headers[0].get("BANDS", "")) if headers else None
+        names = tuple(str(header.get("EXTNAME", "")) for header in headers)
     if not arrays:
         raise ValueError("no image in it")
     if arrays[0].ndim == 3 or len(arrays) == 1:
-        return arrays[0], band_names(headers[0].get("BANDS", "")), None
-    names = tuple(str(header.get("EXTNAME", "")) for header in headers)
+        return arrays[0], bands, None
     return np.stack(arrays), names if all(names) else None, "band_first"

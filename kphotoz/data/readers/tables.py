@@ -1,15 +1,21 @@
 """Tables in CSV, FITS or parquet, a column at a time."""
 
+import contextlib
 import csv
 import pathlib
 import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kphotoz.data.readers.source import damaged, no_such_key
 from kphotoz.errors import InputError
 
-__all__ = ["SUFFIXES", "read_table"]
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+__all__ = ["SUFFIXES", "open_fits", "read_table"]
 
 SUFFIXES = (".csv", ".fits", ".fit", ".parquet")
 
@@ -60,30 +66,49 @@ def _read_parquet(path: pathlib.Path) -> dict[str, np.ndarray]:
 
     try:
         table = pyarrow.parquet.read_table(path)
+        names = table.column_names
+        return {name: _arrow_column(table.column(name)) for name in names}
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from error
-    columns = {}
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
-        if pyarrow.types.is_fixed_size_list(column.type):
-            width = column.type.list_size
-            flat = column.flatten().to_numpy(zero_copy_only=False)
-            columns[name] = flat.reshape(len(column), width)
-        else:
-            columns[name] = column.to_numpy(zero_copy_only=False)
-    return columns
+
+
+def _arrow_column(chunked: Any) -> np.ndarray:
+    import pyarrow
+
+    column = chunked.combine_chunks()
+    if not pyarrow.types.is_fixed_size_list(column.type):
+        return column.to_numpy(zero_copy_only=False)
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), column.type.list_size)
 
 
 def _read_fits(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with open_fits(path) as file:
+        for hdu in file:
+            if hasattr(hdu, "columns"):
+                data = hdu.data
+                return {name: np.array(data[name]) for name in data.names}
+    raise no_such_key(path, "a table extension", [])
+
+
+@contextlib.contextmanager
+def open_fits(path: pathlib.Path) -> "Iterator[fits.HDUList]":
+    """Opens a FITS file; what astropy only warns of is an error.
+
+    Args:
+        path: path of the file.
+
+    Raises:
+        ValueError, OSError, …: it is damaged; for `damaged` to tell.
+    """
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", AstropyWarning)
-        # astropy forgets to close what it opened itself and could not read.
-        with open(path, "rb") as stream, fits.open(stream, memmap=False) as file:
-            for hdu in file:
-                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
-                    data = hdu.data
-                    return {name: np.array(data[name]) for name in data.names}
-    raise no_such_key(path, "a table extension", [])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyWarning)
+            # astropy forgets to close what it opened itself and could not read.
+            with open(path, "rb") as stream, fits.open(stream, memmap=False) as file:
+                yield file
+    except fits.VerifyError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,77 @@
+"""`kphotoz predict`: redshifts for every row of files and surveys."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from kphotoz_cli import options
+from kphotoz_cli.file_options import reading_options
+
+
+@click.command(name="predict")
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@options.out("predictions.parquet")
+@click.option("--batch-size", type=click.IntRange(min=1), default=256,
+              show_default=True, help="Images predicted at once.")  # fmt: skip
+@reading_options
+@options.resume
+@options.backend
+@options.as_json
+def command(
+    run: pathlib.Path,
+    inputs: tuple[str, ...],
+    out: pathlib.Path,
+    batch_size: int,
+    file_spec: Callable[..., Any],
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Predict redshifts with RUN for every row of INPUTs.
+
+    RUN is a run folder or a .keras file. An INPUT is an HDF5 or NPZ file, a folder of
+    FITS cutouts with a table, a survey.yaml, or a survey's name ("mock_hsc/photometric"
+    or "mock_hsc/photometric:test"). The suffix of --out chooses parquet, FITS or CSV.
+    """
+    from kphotoz import prediction
+
+    sources = [_source(name, file_spec) for name in inputs]
+    model, model_hash = prediction.load_run(run)
+    summary = prediction.predict(
+        model,
+        sources,
+        out,
+        batch_size=batch_size,
+        resume=resume,
+        model_hash=model_hash,
+        progress=_progress,
+    )
+    if as_json:
+        rows = {"rows": summary.rows, "flagged": summary.flagged}
+        click.echo(json.dumps({"out": str(summary.out), **rows}))
+        return
+    click.echo(f"{summary.out}: {summary.rows} rows")
+    for reason, count in summary.flagged.items():
+        click.echo(f"{count} rows without a prediction: {reason}")
+
+
+def _source(name: str, file_spec: Callable[..., Any]) -> Any:
+    from kphotoz import data
+    from kphotoz.data.file_spec import SUFFIXES
+
+    path = pathlib.Path(name)
+    if path.exists() or path.suffix.lower() in SUFFIXES:
+        return file_spec(path)
+    builder = name.partition("/")[0]
+    if builder not in {survey.partition("/")[0] for survey in data.list_surveys()}:
+        return file_spec(path)  # which says that there is no such file
+    return name
+
+
+def _progress(done: int, total: int) -> None:
+    end = "\r" if sys.stderr.isatty() and done < total else "\n"
+    print(f"Predicted {done} of {total} rows", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,69 @@
+"""Finished pieces of a prediction, kept aside until the whole is written."""
+
+import json
+import pathlib
+import shutil
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from kphotoz.errors import InputError
+from kphotoz.files import atomic, write_json
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """A folder beside the output with one small file per finished shard.
+
+    Args:
+        out: path of the final file.
+        plan: what decides the predictions: inputs, model, batch size.
+        resume: bool. Keep the shards of a killed run of the same plan.
+
+    Raises:
+        InputError: the shards that are there belong to another plan.
+    """
+
+    def __init__(self, out: pathlib.Path, plan: dict[str, Any], resume: bool) -> None:
+        self.folder = out.with_name(f".{out.name}.parts")
+        noted = self.folder / "plan.json"
+        if resume and noted.exists():
+            before = json.loads(noted.read_text())
+            changed = [key for key in plan if before.get(key) != plan[key]]
+            if changed:
+                raise InputError(
+                    f"Wanted: to go on with {out} as it was begun. Received: another "
+                    f"{', '.join(changed)}. Leave out --resume to start anew."
+                )
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        write_json(noted, plan)
+
+    def read(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns predictions and flags of a shard, or None if it is not finished.
+
+        Args:
+            name: str. Name of the shard.
+        """
+        try:
+            with np.load(self.folder / f"{name}.npz") as content:
+                return content["z_pred"], content["flag"].astype(object)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def write(self, name: str, z_pred: np.ndarray, flags: np.ndarray) -> None:
+        """Keeps a finished shard.
+
+        Args:
+            name: str. Name of the shard.
+            z_pred: (m,) float32.
+            flags: (m,) str objects.
+        """
+        with atomic(self.folder / f"{name}.npz") as aside:
+            np.savez(aside, z_pred=z_pred, flag=flags.astype(str))
+
+    def remove(self) -> None:
+        """Removes the shards, once the final file is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,225 @@
+"""Prediction streams, flags what it cannot use, and resumes to the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from kphotoz.data.file_spec import FileSpec
+from kphotoz.errors import InputError
+from kphotoz.prediction import predict
+
+
+class BandMeans:
+    """A model in numpy: the mean pixel of each band b, counted b times, summed."""
+
+    def __init__(self, bands="griz", scale=0.2):
+        self.bands, self.pixel_scale, self.shapes = tuple(bands), scale, set()
+        self.layers = [self]
+
+    def check(self, bands, pixel_scale):
+        if tuple(bands) != self.bands:
+            raise InputError(f"Wanted: {self.bands}. Received: {tuple(bands)}.")
+
+    def predict_on_batch(self, images):
+        self.shapes.add(images.shape)
+        return images.mean(axis=(1, 2)) @ np.arange(images.shape[-1])[:, None]
+
+
+def spec(path, **fields):
+    return FileSpec.create(file=path, **{"bands": tuple("griz")} | fields)
+
+
+def run(inputs, out, model=None, batch_size=4, **options):
+    model = model or BandMeans()
+    inputs = [spec(path) for path in inputs]
+    hashed = {"model_hash": "bands", "batch_size": batch_size}
+    return predict(model, inputs, out, **hashed | options)
+
+
+def parquet(path):
+    from pyarrow import parquet
+
+    return parquet.read_table(path).to_pydict()
+
+
+def test_each_row_has_its_prediction_in_order(make_file, tmp_path, plain_cutouts):
+    images, columns = plain_cutouts()
+    model = BandMeans()
+    summary = run([make_file("hdf5")], tmp_path / "p.parquet", model)
+    table = parquet(tmp_path / "p.parquet")
+    wanted = images.astype(float).mean(axis=(2, 3)) @ np.arange(4)
+    np.testing.assert_allclose(table["z_pred"], wanted, rtol=1e-5)
+    assert table["id"] == columns["id"].tolist() and table["row"] == list(range(6))
+    np.testing.assert_array_equal(table["redshift"], columns["redshift"])
+    assert summary.rows == 6 and summary.flagged == {}
+    # one shape only, though 6 rows are no multiple of 4: nothing compiles twice
+    assert model.shapes == {(4, 16, 16, 4)}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "fits", "csv"])
+def test_formats_of_input_give_the_same_bytes(make_file, tmp_path, suffix):
+    outputs = []
+    for kind in ("hdf5", "npz", "fits"):
+        run([make_file(kind)], tmp_path / f"{kind}.{suffix}")
+        outputs.append((tmp_path / f"{kind}.{suffix}").read_bytes())
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_formats_of_output_hold_the_same_values(make_file, tmp_path):
+    from astropy.table import Table
+
+    path = make_file("npz", id=np.array(["å", "b,c", 'd"', "e", "f", ""]))
+    for suffix in ("parquet", "fits", "csv"):
+        run([path], tmp_path / f"p.{suffix}")
+    wanted = parquet(tmp_path / "p.parquet")
+    fits_table = Table.read(tmp_path / "p.fits")
+    csv_table = Table.read(tmp_path / "p.csv", format="ascii.csv")
+    for table in (fits_table, csv_table):
+        assert table.colnames == list(wanted)
+        np.testing.assert_array_equal(
+            np.asarray(table["z_pred"], np.float32), np.float32(wanted["z_pred"])
+        )
+        np.testing.assert_array_equal(table["redshift"], wanted["redshift"])
+    assert fits_table["id"].tolist()[:3] == ["\\xe5", "b,c", 'd"']
+    assert csv_table["id"].tolist()[:3] == wanted["id"][:3] == ["å", "b,c", 'd"']
+
+
+def test_unusable_rows_are_flagged_and_leave_the_others_alone(
+    make_file, tmp_path, plain_cutouts
+):
+    good = make_file("npz")
+    images = plain_cutouts()[0].copy()
+    images[1], images[4, 0, 3, 3] = 0, np.inf
+    summary = run([good], tmp_path / "good.parquet")
+    summary = run([make_file("npz", images, "bad")], tmp_path / "bad.parquet")
+    assert summary.flagged == {"all_zero_image": 1, "non_finite_pixels": 1}
+    wanted = parquet(tmp_path / "good.parquet")["z_pred"]
+    table = parquet(tmp_path / "bad.parquet")
+    assert table["flag"] == ["", "all_zero_image", "", "", "non_finite_pixels", ""]
+    for row in range(6):
+        if table["flag"][row]:
+            assert np.isnan(table["z_pred"][row])
+        else:
+            assert table["z_pred"][row] == wanted[row]
+
+
+def test_prediction_that_is_not_finite_is_flagged(make_file, tmp_path):
+    model = BandMeans()
+    model.predict_on_batch = lambda x: np.where(x[:, 0, 0, :1] > 1, np.nan, 0.5)
+    run([make_file("npz")], tmp_path / "p.parquet", model)
+    table = parquet(tmp_path / "p.parquet")
+    bad = np.isnan(table["z_pred"])
+    assert 0 < bad.sum() < 6
+    assert [flag == "non_finite_prediction" for flag in table["flag"]] == bad.tolist()
+
+
+def test_several_inputs_are_told_apart(make_file, tmp_path):
+    paths = [make_file("npz"), make_file("hdf5")]
+    assert run(paths, tmp_path / "p.parquet").rows == 12
+    table = parquet(tmp_path / "p.parquet")
+    assert table["row"] == [0, 1, 2, 3, 4, 5] * 2
+    assert table["input"] == [str(paths[0])] * 6 + [str(paths[1])] * 6
+    assert table["z_pred"][:6] == table["z_pred"][6:]
+
+
+def test_other_bands_or_sizes_than_the_models_are_refused(make_file, tmp_path):
+    with pytest.raises(InputError, match="'r', 'g'"):
+        run([make_file("npz")], tmp_path / "p.csv", BandMeans("rgiz"))
+    model = BandMeans()
+    model.input_shape = (None, 32, 32, 4)
+    with pytest.raises(InputError, match="\\(32, 32, 4\\).*\\(16, 16, 4\\)"):
+        run([make_file("npz")], tmp_path / "p.csv", model)
+    model = BandMeans()
+    model.predict_on_batch = lambda images: np.zeros((len(images), 3))
+    with pytest.raises(InputError, match="one redshift per image"):
+        run([make_file("npz")], tmp_path / "p.csv", model)
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_unknown_format_is_refused_before_any_work(make_file, tmp_path):
+    with pytest.raises(InputError, match="Unknown format.*'.txt'"):
+        run([make_file("npz")], tmp_path / "p.txt")
+
+
+def test_resume_refuses_another_plan(make_file, tmp_path):
+    model = BandMeans()
+    calls = iter(range(3))
+
+    def break_off(images):
+        if next(calls) > 0:
+            raise KeyboardInterrupt
+        return images[:, 0, 0, :1]
+
+    model.predict_on_batch = break_off
+    images = np.ones((40, 4, 16, 16), np.float32)
+    many = {"redshift": np.zeros(40), "id": np.arange(40)}
+    path = make_file("npz", images, **many)
+    with pytest.raises(KeyboardInterrupt):
+        run([path], tmp_path / "p.csv", model, batch_size=2)
+    assert not (tmp_path / "p.csv").exists()
+    with pytest.raises(InputError, match="another model, batch_size"):
+        run([path], tmp_path / "p.csv", resume=True, model_hash="b", batch_size=4)
+    assert run([path], tmp_path / "p.csv", batch_size=2).rows == 40
+    assert sorted(item.name for item in tmp_path.glob("*p.csv*")) == ["p.csv"]
+
+
+SLOW = """
+import sys, time, numpy
+from kphotoz.data.file_spec import FileSpec
+from kphotoz.prediction import predict
+
+class Slow:
+    def predict_on_batch(self, images):
+        time.sleep(float(sys.argv[3]))
+        return images.mean(axis=(1, 2, 3))
+
+spec = FileSpec.create(file=sys.argv[1], bands=("g", "r", "i", "z"))
+predict(Slow(), [spec], sys.argv[2], batch_size=2, model_hash="a", resume=True)
+"""
+
+
+def start(path, out, pause):
+    command = [sys.executable, "-c", SLOW, str(path), str(out), str(pause)]
+    return subprocess.Popen(command, env=os.environ | {"KERAS_BACKEND": "jax"})
+
+
+def test_killed_prediction_resumes_to_the_same_bytes(make_file, tmp_path):
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(200, 4, 16, 16)).astype(np.float32)
+    path = make_file("npz", images, id=np.arange(200), redshift=np.zeros(200))
+    out, parts = tmp_path / "killed.parquet", tmp_path / ".killed.parquet.parts"
+    process = start(path, out, 0.02)
+    deadline = time.monotonic() + 60
+    while len(list(parts.glob("0*.npz"))) < 2 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and not out.exists()
+    kept = {item: item.stat().st_mtime_ns for item in parts.glob("0*.npz")}
+    assert 2 <= len(kept) < 7
+    whole = tmp_path / "whole.parquet"
+    processes = [start(path, out, 0), start(path, whole, 0)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert out.read_bytes() == whole.read_bytes() and not parts.exists()
+
+
+def test_memory_does_not_grow_with_the_file(make_file, tmp_path):
+    import tracemalloc
+
+    peaks = []
+    for rows in (400, 1600):
+        images = np.ones((rows, 4, 16, 16), np.float32)
+        names = {"id": np.arange(rows), "redshift": np.zeros(rows)}
+        path = make_file("npz", images, str(rows), **names)
+        del images
+        tracemalloc.start()
+        run([path], tmp_path / "p.parquet", batch_size=32)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # 1,200 more images are 4.9 MB; their catalogue and predictions are not 0.6 MB
+    assert peaks[1] - peaks[0] < 6e5, peaks
