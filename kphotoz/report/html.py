@@ -22,7 +22,7 @@ from kphotoz.report.style import (
     number,
     sample_words,
 )
-from kphotoz.report.tables import cost_cells, headline_differences, verdict
+from kphotoz.report.tables import cost_cells, headline_differences, turned, verdict
 
 __all__ = ["write_html"]
 
@@ -113,7 +113,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) ->
 
 def _regime(content: Content, name: str) -> str:
     colour, _ = look(name, content.regimes)
-    return f'<span class="swatch" style="background:{colour}"></span>{_e(name)}'
+    swatch = f'<span class="swatch" style="background:{colour}"></span>'
+    return f'<span class="regime">{swatch}{_e(name)}</span>'
 
 
 def _notes(content: Content) -> str:
@@ -198,13 +199,40 @@ def _differences(content: Content) -> str:
         f"<h2>Paired differences: {_e(words)}</h2>"
         '<p class="dim">The same objects and seeds on both sides. An ordering is '
         "resolved if the difference exceeds two errors and there are five seeds or "
-        "more.</p>"
-        + _difference_table(content, chosen)
+        "more. Each cell is the regime of its row minus that of its column; grey is "
+        "not resolved. Best first.</p>"
+        + _matrix(content, chosen)
         + _details(
             "Differences on every sample",
             _difference_table(content, content.differences),
         )
     )
+
+
+def _matrix(content: Content, chosen: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the differences as a triangle of regimes, best first."""
+    ranked = content.ranked(chosen[0]["sample"], chosen[0]["truth"])
+    names = ranked + [name for name in content.regimes if name not in ranked]
+    sides = {name for one in chosen for name in (one["a"], one["b"])}
+    names = [name for name in names if name in sides]
+    pairs = {frozenset((one["a"], one["b"])): one for one in chosen}
+    rows = []
+    for i, row in enumerate(names[1:], 1):
+        cells = [_regime(content, row)]
+        for j, column in enumerate(names[:-1]):
+            one = pairs.get(frozenset((row, column))) if j < i else None
+            cells.append(_difference_cell(one, row) if one else "")
+        rows.append(cells)
+    head = ["", *(_regime(content, name) for name in names[:-1])]
+    return _table(head, rows)
+
+
+def _difference_cell(one: Mapping[str, Any], row: str) -> str:
+    one = turned(one, row)
+    text = _e(number(one["metric"], one["value"], one["error"]))
+    if one["resolved"]:
+        return f"<strong>{text}</strong>"
+    return f'<span class="dim" title="not resolved">{text}</span>'
 
 
 def _difference_table(content: Content, chosen: Sequence[Mapping[str, Any]]) -> str:

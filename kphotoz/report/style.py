@@ -88,6 +88,7 @@ def number(metric: str, value: float | None, error: float | None) -> str:
     error = error * factor(metric)
     digits = 1 - math.floor(math.log10(error)) if error > 0 else 4
     digits = min(max(digits, 0), 6)
+    value = round(value, digits) + 0.0  # no "-0.000"
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 

@@ -145,14 +145,33 @@ def verdict(difference: Mapping[str, Any]) -> str:
     return f"{difference['a' if lower else 'b']} better"
 
 
-def _differences(content: Content) -> Table:
+def against_best(content: Content) -> list[Mapping[str, Any]]:
+    """Returns the headline differences of the first regime from each other one."""
     chosen = headline_differences(content)
+    if not chosen:
+        return []
+    ranked = content.ranked(chosen[0]["sample"], chosen[0]["truth"])
+    if not ranked:
+        return []
+    return [turned(d, ranked[0]) for d in chosen if ranked[0] in (d["a"], d["b"])]
+
+
+def turned(difference: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Returns a difference with `first` as its side a."""
+    if difference["a"] == first:
+        return dict(difference)
+    a, b, value = difference["b"], difference["a"], difference["value"]
+    return {**difference, "a": a, "b": b, "value": None if value is None else -value}
+
+
+def _differences(content: Content) -> Table:
+    chosen = against_best(content) or headline_differences(content)
     words = sample_words(chosen[0]["sample"], chosen[0]["truth"])
-    note = "resolved: |difference| > 2 errors, same objects, five seeds or more"
-    resolved = [d for d in chosen if d["resolved"]]
-    if len(resolved) < len(chosen):
-        note += f"; {len(chosen) - len(resolved)} pairs not resolved"
-    table = _plain(f"Paired differences on {words}", note)
+    note = (
+        "resolved: |difference| > 2 errors, same objects, five seeds or more; "
+        f"{sum(not d['resolved'] for d in chosen)} of {len(chosen)} not resolved"
+    )
+    table = _plain(f"Paired differences from the first, on {words}", note)
     for name in ("a", "b"):
         table.add_column(name)
     table.add_column("metric")

@@ -89,6 +89,24 @@ def test_everything_may_be_missing_but_rows(comparison, write):
     assert Page(write({})).open == []
 
 
+def test_differences_stand_in_a_triangle_resolved_ones_bold(comparison, write):
+    text = write(comparison)
+    triangle = text.split("Paired differences")[1].split("</table>")[0]
+    assert triangle.count("<tr>") == 6  # a head and one row for all but the best
+    wanted = [
+        d
+        for d in comparison["differences"]
+        if (d["sample"], d["fraction"]) == ("deployment", 1.0)
+    ]
+    resolved = sum(d["resolved"] for d in wanted)
+    assert triangle.count("<strong>") == resolved
+    assert triangle.count("not resolved") == len(wanted) - resolved + triangle.count(
+        "grey is not resolved"
+    )
+    # lora (second) minus combined (first) = 0.040 - 0.036
+    assert "0.0040 ± 0.0020" in triangle
+
+
 def test_null_values_are_shown_as_not_available(comparison, write):
     comparison["rows"][0]["value"] = None
     assert "n/a" in write(comparison)

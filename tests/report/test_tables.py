@@ -6,7 +6,9 @@ import pytest
 from rich.console import Console
 
 from kphotoz import report
+from kphotoz.report.content import Content
 from kphotoz.report.style import number
+from kphotoz.report.tables import against_best, verdict
 
 
 def printed(renderable, width=160):
@@ -23,6 +25,7 @@ def printed(renderable, width=160):
         ("bias_median", -0.00312, 0.0008, "-0.00312 ± 0.00080"),
         ("outlier_015", 0.0463, 0.0021, "4.63 ± 0.21"),
         ("catastrophic", 0.0, 0.00092, "0.000 ± 0.092"),
+        ("bias_median", -1e-9, 0.002, "0.0000 ± 0.0020"),
         ("nmad", 0.03, None, "0.03"),
         ("nmad", None, None, "n/a"),
         ("nmad", math.nan, 0.1, "n/a"),
@@ -100,9 +103,17 @@ def test_csv_holds_every_row_unrounded(comparison, tmp_path):
     assert lora["excluded"] == "1 prediction not finite"
 
 
-def test_verdict_names_the_better_side(comparison):
-    from kphotoz.report.tables import verdict
+def test_differences_are_told_from_the_first_regime(comparison):
+    found = against_best(Content(comparison))
+    assert {one["a"] for one in found} == {"combined"}
+    assert len(found) == 5 and {one["fraction"] for one in found} == {1.0}
+    # Listed as zero_shot - combined = +0.014, so turned.
+    first = next(one for one in found if one["b"] == "zero_shot")
+    assert first["value"] == pytest.approx(0.036 - 0.05, abs=1e-12)
+    assert verdict(first) == "combined better"
 
+
+def test_verdict_names_the_better_side(comparison):
     one = {"a": "x", "b": "y", "metric": "nmad", "value": -0.1, "resolved": True}
     assert verdict(one) == "x better"
     assert verdict({**one, "metric": "r2"}) == "y better"
