@@ -84,11 +84,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """
         if self.data_path.exists():
             super().download_and_prepare(**kwargs)
-            return
-        with _building.build_lock(self.data_path.parent):
-            built_meanwhile = self.data_path.exists()
-            super().download_and_prepare(**kwargs)
-        if built_meanwhile:
+        else:
+            with _building.build_lock(self.data_path.parent):
+                super().download_and_prepare(**kwargs)
+        if not self.info.splits:  # another process built it since this one looked
             self.info.read_from_directory(self.data_path)
 
     def _download_and_prepare(self, *args, **kwargs) -> None:

@@ -1,3 +1,4 @@
+import pathlib
 import subprocess
 import sys
 
@@ -80,6 +81,17 @@ def test_killed_build_is_cleared_up_and_left_nothing_under_the_final_name(tmp_pa
     assert not builder.data_path.exists()
     builder.download_and_prepare()
     assert sorted(p.name for p in folder.iterdir()) == [".build.lock", "1.0.0"]
+
+
+def test_two_builders_of_one_survey_build_it_once_and_both_can_read(tmp_path):
+    chosen = module.config("photometric", count=10, image_size=8)
+    first, second = (module.Builder(config=chosen, data_dir=tmp_path) for _ in "12")
+    first.download_and_prepare()
+    file = pathlib.Path(first.data_path) / "dataset_info.json"
+    written = file.stat().st_mtime_ns
+    second.download_and_prepare()
+    assert file.stat().st_mtime_ns == written
+    assert second.info.splits["train"].num_examples == 6
 
 
 def test_survey_loads_by_name_and_tells_unit_bands_and_filters(surveys):
