@@ -1,6 +1,7 @@
 """The `kphotoz` command: finds a subcommand, tells its errors in one line."""
 
 import importlib
+import logging
 import os
 import sys
 
@@ -54,10 +55,16 @@ def group() -> None:
 
 def main() -> None:
     """Runs the command line; exit status 0 success, 1 told error, 2 wrong usage."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "2")
+    _hush()
     try:
         group(prog_name="kphotoz")
     except InputError as error:
         click.echo("Error: " + " ".join(str(error).split()), err=True)
         sys.exit(1)
+
+
+def _hush() -> None:
+    """Keeps the backends' notes about devices and tracing out of users' terminals."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("tensorflow", "absl", "jax"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -19,14 +19,15 @@ def recipe_options(function: Callable) -> Callable:
         click.option("--full", is_flag=True, help="Rates searched, more seeds."),
         click.option(
             "--data",
-            "data_file",
-            type=click.Path(path_type=pathlib.Path),
-            help="Your target: HDF5, NPZ, a folder of FITS cutouts, or survey.yaml.",
+            "target",
+            metavar="FILE|SURVEY",
+            help="Sample with exact labels: HDF5, NPZ, a folder of FITS cutouts, "
+            "survey.yaml, or a survey's name.",
         ),
         click.option(
             "--source",
-            "source_name",
-            help="Sample with imperfect labels: a survey's name or a file.",
+            metavar="FILE|SURVEY",
+            help="Sample with imperfect labels, given in the same way.",
         ),
         file_options,
         options.settings,
@@ -45,9 +46,9 @@ def resolve(
     *,
     quick: bool,
     full: bool,
-    data_file: pathlib.Path | None,
-    source_name: str | None,
-    file_spec: Callable[[pathlib.Path], Any],
+    target: str | None,
+    source: str | None,
+    file_spec: Callable[..., Any],
     settings: tuple[str, ...],
     overlay: dict[str, Any],
 ) -> recipes.Recipe:
@@ -55,20 +56,22 @@ def resolve(
     if quick and full:
         raise click.UsageError("--quick and --full exclude each other.")
     profile = "quick" if quick else "full" if full else None
-    name = name or ("cutouts" if data_file else recipes.DEFAULT)
-    if data_file is not None:
-        overlay["target"] = {"survey": _import(data_file, file_spec), "options": {}}
-    if source_name is not None:
-        source = pathlib.Path(source_name)
-        survey = _import(source, file_spec) if source.exists() else source_name
-        overlay["source"] = {"survey": survey, "options": {}}
+    name = name or ("cutouts" if target else recipes.DEFAULT)
+    for role, given in (("target", target), ("source", source)):
+        if given is not None:
+            overlay[role] = {"survey": _survey(given, file_spec)}
     recipe = recipes.load(name, profile=profile, overlay=overlay, settings=settings)
-    if recipe.target.survey == "given by --data":
-        raise click.UsageError(f"Recipe {name} needs --data FILE.")
+    if not recipe.target.survey:
+        raise click.UsageError(f"Recipe {name} needs --data FILE or SURVEY.")
     return recipe
 
 
-def _import(path: pathlib.Path, file_spec: Callable[[pathlib.Path], Any]) -> str:
+def _survey(given: str, file_spec: Callable[..., Any]) -> str:
+    """Returns the name of a survey; a file is imported first."""
     from kphotoz import data
+    from kphotoz.data.file_spec import SUFFIXES
 
+    path = pathlib.Path(given)
+    if not path.exists() and path.suffix.lower() not in SUFFIXES:
+        return given
     return data.import_file(file_spec(path))

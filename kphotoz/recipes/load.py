@@ -34,7 +34,8 @@ def load(
     Args:
         name: str. A shipped recipe, or the path of a YAML file.
         profile: str or None. "quick" or "full": named changes inside the recipe.
-        overlay: dict or None. Fields set by a command's options.
+        overlay: dict or None. Fields set by a command's options; a survey replaces
+            the recipe's together with its options.
         settings: iterable of "dotted.key=value" strings, applied last.
 
     Raises:
@@ -46,7 +47,11 @@ def load(
         if profile not in profiles:
             raise unknown(f"profile of recipe {name!r}", profile, profiles)
         fields = _merge(fields, profiles[profile])
-    fields = _merge(fields, overlay or {})
+    overlay = overlay or {}
+    for role in ("source", "target"):
+        # Another survey has other options.
+        fields[role] = fields.get(role) if role not in overlay else None
+    fields = _merge(fields, overlay)
     for key, value in parse_settings(settings):
         fields = _merge(fields, _nested(key, value))
     fields.setdefault("name", pathlib.Path(name).stem)

@@ -75,7 +75,7 @@ class RunFolder:
         The copy that is saved is uncompiled: no loss or optimiser of ours is needed
         to load it.
         """
-        plain = keras.models.clone_model(model)
+        plain = model.__class__.from_config(model.get_config())
         plain.set_weights(model.get_weights())
         with atomic(self.path / "model.keras") as aside:
             plain.save(aside)

@@ -59,3 +59,9 @@ def test_a_file_that_is_no_recipe_is_refused_and_never_executed(tmp_path, conten
 def test_a_missing_recipe_file_is_named():
     with pytest.raises(InputError, match="nowhere.yaml"):
         recipes.load("nowhere.yaml")
+
+
+def test_a_survey_given_on_the_command_line_brings_its_own_options():
+    recipe = recipes.load(overlay={"target": {"survey": "cutouts/mine"}})
+    assert recipe.target.survey == "cutouts/mine" and recipe.target.options == {}
+    assert recipe.source.options["count"] > 0

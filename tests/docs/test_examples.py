@@ -1,0 +1,66 @@
+"""Runs what the documents show: every Python block, every option of every command."""
+
+import os
+import pathlib
+import re
+import shlex
+
+import click
+import pytest
+from kphotoz_cli.main import group
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+
+
+def blocks(languages):
+    return [
+        pytest.param(text, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, (language, text) in enumerate(BLOCK.findall(page.read_text()))
+        if language in languages
+    ]
+
+
+def commands():
+    found = []
+    for page in PAGES:
+        for language, text in BLOCK.findall(page.read_text()):
+            if language not in ("", "bash"):
+                continue
+            lines = text.replace("\\\n", " ").splitlines()
+            found += [
+                pytest.param(line, id=f"{page.name}: {line[:50]}")
+                for line in lines
+                if line.startswith("kphotoz ")
+            ]
+    return found
+
+
+@pytest.mark.parametrize("code", blocks({"python"}))
+def test_python_block_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "document", "exec"), {"__name__": "document"})
+    assert code.strip()
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_has_the_options_that_the_document_shows(line):
+    words = shlex.split(line, comments=True)[1:]
+    command: click.Command = group
+    context = click.Context(group, info_name="kphotoz")
+    while isinstance(command, click.Group):
+        command = command.get_command(context, words.pop(0))
+        context = click.Context(command, parent=context)
+    _, left, _ = command.make_parser(context).parse_args(words)
+    assert left == []
+
+
+def test_links_between_documents_lead_somewhere():
+    missing = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            if "://" not in target and not os.path.exists(page.parent / target):
+                missing.append(f"{page.name} -> {target}")
+    assert missing == []

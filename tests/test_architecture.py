@@ -1,0 +1,96 @@
+"""The rooms import downwards only, and light rooms stay light."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Rooms from the top; a room may import rooms of a later row, or listed beside it.
+ROWS = [
+    {"comparison"},
+    {"report", "regimes"},
+    {"training", "prediction", "recipes"},
+    {"tasks", "data"},
+    {"models", "adapters", "baselines", "backend"},
+    {"layers", "losses", "metrics", "features", "tables"},
+    {"errors", "files", "_version"},
+]
+BESIDE = {
+    ("regimes", "report"),
+    ("recipes", "training"),
+    ("prediction", "training"),
+    ("prediction", "adapters"),
+    ("layers", "features"),
+    ("files", "errors"),
+}
+
+
+def rank(room):
+    return next(i for i, row in enumerate(ROWS) if room in row)
+
+
+def imported_rooms(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = [node.module]
+            if node.module == "kphotoz":
+                modules = [f"kphotoz.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        for module in modules:
+            parts = module.split(".")
+            if parts[0] == "kphotoz" and len(parts) > 1 and parts[1] != "__version__":
+                yield parts[1]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "kphotoz").rglob("*.py")), ids=lambda p: str(p.name)
+)
+def test_rooms_import_downwards(path):
+    parts = path.relative_to(ROOT / "kphotoz").parts
+    room = parts[0] if len(parts) > 1 else path.stem
+    if room == "__init__":
+        return
+    for other in imported_rooms(path):
+        allowed = other == room or (room, other) in BESIDE or rank(other) > rank(room)
+        assert allowed, f"{room} imports {other}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        p
+        for p in sorted((ROOT / "kphotoz").rglob("*.py"))
+        if p.relative_to(ROOT / "kphotoz").parts[0] not in ("data", "backend")
+    ],
+    ids=lambda p: str(p.name),
+)
+def test_only_data_and_backend_import_a_backend(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [a.name for a in getattr(node, "names", [])]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            heads = {name.split(".")[0] for name in names}
+            assert not heads & {"tensorflow", "jax", "pickle"}, path
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("kphotoz", "keras"),
+        ("kphotoz_cli.main", "keras"),
+        ("kphotoz.metrics", "keras"),
+        ("kphotoz.layers", "keras_hub"),
+        ("kphotoz.layers", "tensorflow_datasets"),
+        ("kphotoz.adapters", "keras_hub"),
+    ],
+)
+def test_light_imports_stay_light(module, absent):
+    code = f"import sys, {module}; sys.exit('{absent}' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, f"{module} imports {absent}. {found.stderr[-300:]}"
