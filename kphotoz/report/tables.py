@@ -220,25 +220,27 @@ def estimates_table(
     weighted = f", weighted by {source['weight']}" if source.get("weight") else ""
     title = f"{source['pred']} against {source['true']}{weighted}: {source['table']}"
     table = _plain(title)
-    table.add_column("part")
-    table.add_column("window")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    table.add_column("N", justify="right")
-    table.add_column("N_eff", justify="right")
-    table.add_column("note")
+    names = list(dict.fromkeys(row["metric"] for row in rows))
+    for name in ("part", "window"):
+        table.add_column(name)
+    for name in ["N", "N_eff"][: 2 if weighted else 1]:
+        table.add_column(name, justify="right")
+    for name in names:
+        table.add_column(Text(heading(name)), justify="right")
+    parts: dict[tuple, list] = {}
     for row in rows:
-        table.add_row(
-            Text(row["stratum"]),
-            row["window"] or "none",
-            heading(row["metric"]),
-            number(row["metric"], row["value"], row["error"]),
-            f"{row['n']:,}",
-            f"{row['n_effective']:,.0f}",
-            Text(_remarks(row)),
-        )
-    names = dict.fromkeys(row["metric"] for row in rows)
-    lines = [f"{DZ}.", *(f"{name}: {definition(name)}" for name in names)]
+        parts.setdefault((row["stratum"], row["window"]), []).append(row)
+    remarks = []
+    for (part, window), line in parts.items():
+        first = line[0]
+        sizes = [f"{first['n']:,}", f"{first['n_effective']:,.0f}"]
+        cells = [number(row["metric"], row["value"], row["error"]) for row in line]
+        sizes = sizes[: 2 if weighted else 1]
+        table.add_row(Text(part), window or "all", *sizes, *cells)
+        if _remarks(first):
+            where = f", {window}" if window else ""
+            remarks.append(f"{part}{where}: {_remarks(first)}.")
+    lines = [*remarks, f"{DZ}.", *(f"{name}: {definition(name)}" for name in names)]
     lines.append("±: half the 15.8 to 84.1 % range of the bootstrap over objects.")
     return Group(table, Text("\n".join(lines), style="dim"))
 

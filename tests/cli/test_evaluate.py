@@ -175,7 +175,7 @@ def test_wrong_options_are_told_in_one_line(table, words, told):
 
 
 def test_table_on_the_terminal_names_everything(table):
-    words = [str(table), *map(str, NAMES[:4]), "--draws", "20"]
+    words = [str(table), *map(str, NAMES[:4]), "--draws", "20", "--weight", "w"]
     result = CliRunner().invoke(command, words, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
     for wanted in ("PHOTOZ against Z_SPEC", "catastrophic [%]", "N_eff", "±", "200"):
