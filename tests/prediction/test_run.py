@@ -48,7 +48,7 @@ def adapted_run(folder, model, base, noted=None):
 
     adapted = adapters.apply(model, rank=2, targets="dense")
     for weight in adapted.trainable_variables:
-        weight.assign(weight + 0.1)
+        weight.assign(weight + 0.5)
     folder.mkdir()
     adapters.save(adapted, folder / "adapter.safetensors")
     link = {"base": str(base), "sha256": hash_file(base / "model.keras")}

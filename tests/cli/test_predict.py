@@ -1,0 +1,108 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pyarrow import parquet
+
+from kphotoz.errors import InputError
+from kphotoz.layers import BandStretch
+from kphotoz_cli.predict import command
+
+
+def run(*arguments):
+    """Returns what a run printed; errors are raised as they are."""
+    result = CliRunner().invoke(command, [str(x) for x in arguments])
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((16, 16, 3), name="image")
+    x = BandStretch("gri", 0.2, softening=[0.1] * 3, name="stretch")(inputs)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="stem_conv")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, keras.layers.Dense(1, name="head_redshift")(x))
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    images = np.random.default_rng(4).normal(1, 0.5, (10, 3, 16, 16)).astype("f4")
+    images[7] = 0
+    np.savez(tmp_path / "plain.npz", stamps=images, name=np.arange(10))
+    return tmp_path
+
+
+READING = ["--bands=g,r,i", "--key=image=stamps", "--key=id=name"]
+
+
+def test_file_without_labels_is_predicted_as_the_model_predicts(folder, model):
+    out = folder / "p.parquet"
+    paths = [folder, folder / "plain.npz", "--out", out]
+    printed = json.loads(run(*paths, *READING, "--batch-size", 4, "--json"))
+    assert printed == {"out": str(out), "rows": 10, "flagged": {"all_zero_image": 1}}
+    table = parquet.read_table(out).to_pydict()
+    assert list(table) == ["id", "row", "z_pred", "flag"]
+    with np.load(folder / "plain.npz") as file:
+        images = np.moveaxis(file["stamps"], 1, -1)
+    wanted = keras.ops.convert_to_numpy(model(images))[:, 0]
+    wanted[7] = np.nan
+    np.testing.assert_allclose(table["z_pred"], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--key=image=stamps"], "--bands"),
+        (["--bands=r,g,i", "--key=image=stamps"], "Received: r,g,i"),
+        ([*READING, "--pixel-scale=0.4"], "0.4 arcsec"),
+        ([*READING, "--out=p.txt"], "'.txt'"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused(folder, arguments, told):
+    with pytest.raises(InputError, match=told) as error:
+        run(folder, folder / "plain.npz", *arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_runs_and_inputs_are_told(folder):
+    with pytest.raises(InputError, match="does not exist"):
+        run(folder, folder / "none.npz", *READING)
+    with pytest.raises(InputError, match="run folder"):
+        run(folder / "none", folder / "plain.npz", *READING)
+
+
+def test_survey_is_predicted_split_by_split(folder, model, monkeypatch):
+    from kphotoz import data
+    from kphotoz.data.file_spec import FileSpec
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder / "tfds"))
+    rng = np.random.default_rng(5)
+    np.savez(
+        folder / "sky.npz",
+        images=rng.normal(1, 0.5, (40, 16, 16, 3)).astype("f4"),
+        redshift=rng.uniform(0, 1, 40),
+        id=np.arange(40),
+    )
+    spec = FileSpec.create(
+        file=folder / "sky.npz", bands=tuple("gri"), photometry="unknown"
+    )
+    name, samples = data.import_file(spec), data.open_file(spec)
+    out = folder / "p.parquet"
+    run(folder, f"{name}:test", "--out", out, "--batch-size", 3)
+    table = parquet.read_table(out).to_pydict()
+    assert table["id"] == samples["test"].table["id"].tolist()
+    run(folder, name, "--out", out, "--batch-size", 3)
+    table = parquet.read_table(out).to_pydict()
+    assert sorted(map(int, table["id"])) == list(range(40))
+    row = table["id"].index(samples["test"].table["id"][0])
+    wanted = keras.ops.convert_to_numpy(model(samples["test"].images()[:1]))[0, 0]
+    np.testing.assert_allclose(table["z_pred"][row], wanted, rtol=1e-4)
+    with pytest.raises(InputError, match="Unknown split"):
+        run(folder, f"{name}:training", "--out", out)
