@@ -37,13 +37,13 @@ def aperture_photometry(
     softening: Sequence[float],
     radii: Sequence[float] = RADII,
 ) -> np.ndarray:
-    """Returns luptitudes, adjacent colours and concentrations of centred objects.
+    """Returns luptitudes, colours and concentrations of centred objects.
 
     The luptitude of flux f in an aperture of N pixels is
     ``-2.5 / ln 10 * (arcsinh(f / 2b) + ln b)`` with ``b = softening * sqrt(N)``, the
     noise of the sum. The columns are the luptitudes of the middle aperture, then for
-    each aperture the colours of adjacent bands, then for each adjacent pair of
-    apertures the concentrations (smaller minus larger aperture).
+    each band but the last the colours with all later bands in each aperture, then for
+    each adjacent pair of apertures the concentrations (smaller minus larger aperture).
 
     Args:
         images: float array `(n, height, width, band)`, survey flux units.
@@ -63,9 +63,11 @@ def aperture_photometry(
     noise = np.sqrt(masks.sum(axis=0))[:, None] * np.asarray(softening, "float64")
     luptitude = -_POGSON * (np.arcsinh(flux / (2 * noise)) + np.log(noise))
     middle = luptitude[:, len(radii) // 2]
-    colours = luptitude[:, :, :-1] - luptitude[:, :, 1:]
-    concentrations = luptitude[:, :-1] - luptitude[:, 1:]
-    columns = [middle, colours.reshape(count, -1), concentrations.reshape(count, -1)]
+    columns = [middle]
+    for first in range(band - 1):
+        colours = luptitude[:, :, first, None] - luptitude[:, :, first + 1 :]
+        columns.append(colours.reshape(count, -1))
+    columns.append((luptitude[:, :-1] - luptitude[:, 1:]).reshape(count, -1))
     return np.concatenate(columns, axis=1).astype("float32")
 
 
@@ -78,8 +80,9 @@ def feature_names(bands: Sequence[str], radii: Sequence[float] = RADII) -> list[
     """
     middle = radii[len(radii) // 2]
     names = [f"{band}_{middle:g}px" for band in bands]
-    pairs = list(zip(bands[:-1], bands[1:], strict=True))
-    names += [f"{a}-{b}_{radius:g}px" for radius in radii for a, b in pairs]
+    for first, band in enumerate(bands[:-1]):
+        later = bands[first + 1 :]
+        names += [f"{band}-{other}_{radius:g}px" for radius in radii for other in later]
     for inner, outer in zip(radii[:-1], radii[1:], strict=True):
         names += [f"{band}_{inner:g}px-{outer:g}px" for band in bands]
     return names

@@ -5,6 +5,7 @@ from kphotoz.layers.band_stretch import BandStretch
 from kphotoz.layers.batch_normalization import BatchNormalization
 from kphotoz.layers.lora_conv2d import LoRAConv2D
 from kphotoz.layers.lora_dense import LoRADense
+from kphotoz.layers.quantile_encoding import QuantileEncoding
 from kphotoz.layers.random_dihedral import RandomDihedral
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "BatchNormalization",
     "LoRAConv2D",
     "LoRADense",
+    "QuantileEncoding",
     "RandomDihedral",
 ]

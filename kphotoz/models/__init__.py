@@ -5,4 +5,11 @@ from kphotoz.models.check import check_input
 from kphotoz.models.files import load
 from kphotoz.models.photoz import build_photoz
 
-__all__ = ["ARCHITECTURES", "TRAINING", "build_photoz", "check_input", "load", "resolve"]
+__all__ = [
+    "ARCHITECTURES",
+    "TRAINING",
+    "build_photoz",
+    "check_input",
+    "load",
+    "resolve",
+]

@@ -9,7 +9,13 @@ import keras
 import numpy as np
 
 from kphotoz.errors import InputError
-from kphotoz.layers import AperturePhotometry, BandStretch, RandomDihedral
+from kphotoz.features import aperture_photometry
+from kphotoz.layers import (
+    AperturePhotometry,
+    BandStretch,
+    QuantileEncoding,
+    RandomDihedral,
+)
 from kphotoz.models.architecture import resolve
 from kphotoz.models.resnet import resnet18_trunk
 from kphotoz.models.small_cnn import small_cnn_trunk
@@ -60,9 +66,7 @@ def build_photoz(
         if settings["branch"] != "photometry":
             parts.append(_image_branch(settings, pixels, images, bands, pixel_scale))
         if settings["branch"] != "image":
-            parts.append(
-                _photometry_branch(settings, pixels, images, bands, pixel_scale)
-            )
+            parts.append(_photometry_branch(settings, pixels, images))
         features = parts[0]
         if len(parts) > 1:
             features = keras.layers.Concatenate(name="features")(parts)
@@ -126,16 +130,20 @@ def _image_branch(
 
 
 def _photometry_branch(
-    settings: dict[str, Any],
-    pixels: Any,
-    images: np.ndarray,
-    bands: Sequence[str],
-    pixel_scale: float | None,
+    settings: dict[str, Any], pixels: Any, images: np.ndarray
 ) -> Any:
     photometry = AperturePhotometry.from_images(
-        images, settings["radii"], settings["squash"], name="photometry"
+        images, settings["radii"], name="photometry"
     )
-    outputs = photometry(pixels)
+    table = aperture_photometry(images, photometry.softening, photometry.radii)
+    encoding = QuantileEncoding.from_table(
+        table, settings["quantile_bins"], name="photometry_quantiles"
+    )
+    outputs = encoding(photometry(pixels))
+    if settings["quantile_dropout"]:
+        outputs = keras.layers.Dropout(
+            settings["quantile_dropout"], name="photometry_dropout_0"
+        )(outputs)
     for number, units in enumerate(settings["photometry_units"], start=1):
         layer = keras.layers.Dense(
             units,
@@ -152,7 +160,11 @@ def _photometry_branch(
 
 
 def _head(settings: dict[str, Any], features: Any, labels: np.ndarray) -> Any:
-    """Returns the redshift: dense layers, then one that starts at the median label."""
+    """Returns the redshift: dense layers, then one that starts at the median label.
+
+    With bins the last layer joins the weights of `head_bins` (a softmax) with redshifts
+    that start at the quantiles of the labels.
+    """
     outputs = features
     for number, units in enumerate(settings["head_units"], start=1):
         layer = keras.layers.Dense(
@@ -163,13 +175,21 @@ def _head(settings: dict[str, Any], features: Any, labels: np.ndarray) -> Any:
             outputs = keras.layers.Dropout(
                 settings["head_dropout"], name=f"head_dropout_{number}"
             )(outputs)
+    median, bins = float(np.median(labels)), settings["redshift_bins"]
     spread = 0.7413 * float(np.subtract(*np.percentile(labels, [75, 25])))
-    return keras.layers.Dense(
+    if bins:
+        outputs = keras.layers.Dense(
+            bins, activation="softmax", dtype="float32", name="head_bins"
+        )(outputs)
+    last = keras.layers.Dense(
         1,
-        kernel_initializer=keras.initializers.VarianceScaling(
-            scale=max(spread, 1e-3) ** 2, mode="fan_in"
-        ),
-        bias_initializer=keras.initializers.Constant(float(np.median(labels))),
+        kernel_initializer=keras.initializers.VarianceScaling(max(spread, 1e-3) ** 2),
+        bias_initializer=keras.initializers.Constant(median),
         dtype="float32",
         name="head_redshift",
-    )(outputs)
+    )
+    redshift = last(outputs)
+    if bins:
+        centres = np.quantile(labels, (np.arange(bins) + 0.5) / bins) - median
+        last.kernel.assign(centres[:, None].astype("float32"))
+    return redshift
