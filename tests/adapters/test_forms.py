@@ -18,7 +18,9 @@ from kphotoz.adapters.forms import form_of
 def test_update_of_einsum_acts_as_its_factors(
     equation, inputs, output, matrix, product
 ):
-    layer = keras.layers.EinsumDense(equation, output_shape=output)
+    layer = keras.layers.EinsumDense(
+        equation, output_shape=output, kernel_initializer="zeros"
+    )
     layer.build((None, *inputs))
     form = form_of(layer)
     assert form.matrix == matrix
@@ -34,13 +36,17 @@ def test_update_of_einsum_acts_as_its_factors(
 
 
 def test_einsum_with_an_axis_in_all_three_has_no_form():
-    layer = keras.layers.EinsumDense("abc,bcd->abd", output_shape=(4, 5))
+    layer = keras.layers.EinsumDense(
+        "abc,bcd->abd", output_shape=(4, 5), kernel_initializer="zeros"
+    )
     layer.build((None, 4, 6))
     assert form_of(layer) is None
 
 
 def test_query_of_a_vision_transformer_has_the_published_count():
-    layer = keras.layers.EinsumDense("abc,cde->abde", output_shape=(None, 6, 128))
+    layer = keras.layers.EinsumDense(
+        "abc,cde->abde", output_shape=(None, 6, 128), kernel_initializer="zeros"
+    )
     layer.build((None, 10, 768))
     assert form_of(layer).parameters(4) == 768 * 4 + 4 * 768
 
@@ -48,9 +54,21 @@ def test_query_of_a_vision_transformer_has_the_published_count():
 @pytest.mark.parametrize(
     "layer,shape,count",
     [
-        (keras.layers.Conv1D(6, 3), (None, 9, 4), 2 * (3 * 4 + 6)),
-        (keras.layers.Conv3D(6, 2), (None, 5, 5, 5, 3), 2 * (8 * 3 + 6)),
-        (keras.layers.Conv2D(6, 3, groups=2), (None, 9, 9, 4), 2 * (9 * 2 + 6)),
+        (
+            keras.layers.Conv1D(6, 3, kernel_initializer="zeros"),
+            (None, 9, 4),
+            2 * (3 * 4 + 6),
+        ),
+        (
+            keras.layers.Conv3D(6, 2, kernel_initializer="zeros"),
+            (None, 5, 5, 5, 3),
+            2 * (8 * 3 + 6),
+        ),
+        (
+            keras.layers.Conv2D(6, 3, groups=2, kernel_initializer="zeros"),
+            (None, 9, 9, 4),
+            2 * (9 * 2 + 6),
+        ),
     ],
 )
 def test_counts_of_convolutions(layer, shape, count):

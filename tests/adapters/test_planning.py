@@ -1,8 +1,12 @@
+import functools
+
 import keras
 import pytest
 
 from kphotoz import adapters
 from kphotoz.errors import InputError
+
+Conv2D = functools.partial(keras.layers.Conv2D, kernel_initializer="zeros")
 
 
 def _paths(choices):
@@ -11,9 +15,11 @@ def _paths(choices):
 
 def _depthwise():
     layers = [
-        keras.layers.DepthwiseConv2D(3, depth_multiplier=2, name="depth"),
-        keras.layers.Conv2D(10, 3, groups=10, name="grouped"),
-        keras.layers.Conv2D(12, 3, name="conv"),
+        keras.layers.DepthwiseConv2D(
+            3, depth_multiplier=2, depthwise_initializer="zeros", name="depth"
+        ),
+        Conv2D(10, 3, groups=10, name="grouped"),
+        Conv2D(12, 3, name="conv"),
     ]
     return keras.Sequential([keras.Input((9, 9, 5)), *layers])
 

@@ -182,3 +182,25 @@ class Story:
 def story(request, tmp_path_factory):
     """The story of each kind, told once."""
     return Story(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def images():
+    """Four images of the shape all models take."""
+    return np.random.default_rng(7).normal(size=(4, *IMAGE)).astype("float32")
+
+
+@pytest.fixture
+def kinds():
+    """Builders of disturbed models by kind."""
+
+    def builder(make):
+        return lambda: disturb(make())
+
+    return {name: builder(make) for name, make in KINDS.items()}
+
+
+@pytest.fixture
+def compile_options():
+    """The loss, and jit where the backend compiles quickly."""
+    return loss_options()
