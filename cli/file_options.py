@@ -69,8 +69,8 @@ def _reading() -> list[Callable]:
             "keys",
             multiple=True,
             metavar="ROLE=NAME",
-            help="Where a role is: image, redshift, redshift_error, id, group, "
-            "magnitude, ra or dec. NAME[I] is column I of an array.",
+            help="Where a role is: image, redshift, redshift_error, z_true, id, "
+            "group, magnitude, ra or dec. NAME[I] is column I of an array.",
         ),
         click.option(
             "--layout",

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from kphotoz.data.file_spec import FileSpec
 from kphotoz.data.grouping import split_of_groups
-from kphotoz.data.importing import CHUNK, row_flags, row_groups
+from kphotoz.data.importing import CHUNK, row_flags, row_groups, row_ids
 from kphotoz.data.readers import ImageFile
 from kphotoz.data.survey_info import SPLITS
 from kphotoz.errors import InputError
@@ -115,7 +115,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str, splits: np.ndarray) -> Iterator[tuple]:
         """Yields (row, example) for the rows of a split in file order."""
         with ImageFile(self.builder_config.spec) as file:
-            table, groups = file.table, row_groups(file)
+            table, ids, groups = file.table, row_ids(file), row_groups(file)
             nothing = np.full(len(file), np.nan)
             for start, images, _ in file.chunks(CHUNK):
                 rows = np.arange(start, start + len(images))
@@ -129,7 +129,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                         example
                         | {
                             "image": images[row - start],
-                            "id": table["id"][row],
+                            "id": ids[row],
                             "group": groups[row],
                         },
                     )

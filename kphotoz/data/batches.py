@@ -110,6 +110,7 @@ def _batches(
     sample: Sample, order: np.ndarray, columns: list[np.ndarray], batch_size: int
 ) -> "tf.data.Dataset":
     tf = devices.tensorflow()
+    sample.load()  # here, not in two readers at a time
     shape = (
         None,
         sample.info.image_size,

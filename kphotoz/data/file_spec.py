@@ -23,6 +23,7 @@ ROLES = {
     "image": ("image", "images"),
     "redshift": ("redshift",),
     "redshift_error": ("redshift_error", "redshift_err"),
+    "z_true": ("z_true",),
     "id": ("id", "object_id"),
     "group": ("group", "source_group"),
     "magnitude": ("magnitude",),
@@ -55,7 +56,8 @@ class FileSpec(pydantic.BaseModel):
         name: str or None. Name of the survey. [default: the file's name]
         table: str or None. The table of a folder. [default: the only one there]
         keys: dict of role to key. `NAME[I]` is column I of a two-dimensional array.
-            Roles: image, redshift, redshift_error, id, group, magnitude, ra, dec.
+            Roles: image, redshift, redshift_error, z_true (of simulations), id, group,
+            magnitude, ra, dec.
         layout: "band_first", "band_last", or "auto" where the shape leaves no doubt.
         bands: tuple of str or None. Band names in the file's order.
         pixel_scale: float [arcsec per pixel].

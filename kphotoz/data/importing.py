@@ -20,7 +20,7 @@ from kphotoz.data.survey import (
 from kphotoz.errors import InputError
 from kphotoz.files import atomic
 
-__all__ = ["CHUNK", "import_file", "open_file", "row_flags", "row_groups"]
+__all__ = ["CHUNK", "import_file", "open_file", "row_flags", "row_groups", "row_ids"]
 
 CHUNK = 256  # rows read at once; our choice
 
@@ -66,6 +66,18 @@ def row_flags(file: ImageFile) -> np.ndarray:
     return flags
 
 
+def row_ids(file: ImageFile) -> np.ndarray:
+    """Returns the id of each row, made from the survey's name where the file has none.
+
+    Args:
+        file: ImageFile. Row numbers of two files must not look like the same objects.
+    """
+    ids = file.table["id"]
+    if file.key("id") is not None:
+        return ids
+    return _prefixed(file, ids)
+
+
 def row_groups(file: ImageFile) -> np.ndarray:
     """Returns the group of each row: mapped, by position, or each row its own.
 
@@ -75,11 +87,17 @@ def row_groups(file: ImageFile) -> np.ndarray:
     """
     table = file.table
     if "group" in table:
-        return np.where(table["group"] == "", table["id"], table["group"])
+        return np.where(table["group"] == "", row_ids(file), table["group"])
     if "ra" in table and "dec" in table and file.pixel_scale:
         radius = file.size * file.pixel_scale
-        return group_by_position(table["ra"], table["dec"], radius)
-    return table["id"]
+        groups = group_by_position(table["ra"], table["dec"], radius)
+        return _prefixed(file, groups)
+    return row_ids(file)
+
+
+def _prefixed(file: ImageFile, names: np.ndarray) -> np.ndarray:
+    longer = [f"{file.spec.title}-{name}" for name in names]
+    return np.array([*longer, None], object)[:-1]
 
 
 def _build(spec: FileSpec) -> tuple[object, str]:

@@ -11,9 +11,8 @@ __all__ = ["check_disjoint"]
 def check_disjoint(train: Sample, test: Sample) -> None:
     """Checks that the samples share no object.
 
-    Within one survey objects are compared by group (the same source on the sky), or by
-    id where there is no group; between surveys by group only, since ids of different
-    surveys may agree by chance.
+    Objects are compared by group (the same source on the sky) among all surveys of one
+    builder, or by id within one survey where there is no group.
 
     Raises:
         InputError: objects are shared; says how many rows and the first id.
@@ -25,7 +24,8 @@ def check_disjoint(train: Sample, test: Sample) -> None:
         raise InputError(
             "Wanted: test objects that were not trained on. Received: "
             f"{int(shared.sum())} of {len(test)} test rows share an object with the "
-            f"training set, first id {first!r}. Split by object, not by row."
+            f"training set, first id {first!r}. Split by object, not by row; if only "
+            "the names are alike, map others with --key group=NAME or --key id=NAME."
         )
 
 

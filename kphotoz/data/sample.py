@@ -134,6 +134,12 @@ class Sample:
                 images[mine] = store.pixels[own[rows[mine] - start]]
         return images
 
+    def load(self) -> None:
+        """Reads the pixels now, once for all samples made of the same splits."""
+        for store, rows in self._parts:
+            if len(rows):
+                _ = store.pixels
+
     def fingerprint(self) -> str:
         """Returns the SHA-256 of ids and labels in order, in hexadecimal."""
         text = "\0".join([*self.table["survey"], *self.table["id"]]).encode()

@@ -128,3 +128,34 @@ def test_repeat_spectra_of_real_quasars_stay_together(real_data, survey_folder):
     assert sum(map(len, samples.values())) == 400
     assert max(map(len, homes.values())) == 1 and len(homes) < 400
     data.check_disjoint(samples["train"], samples["test"])
+
+
+def test_build_removes_what_a_killed_build_left(make_file, survey_folder):
+    first = data.import_file(spec(make_file("npz")))
+    folder = survey_folder / first
+    for path in (folder / "1.0.0").iterdir():
+        path.unlink()
+    (folder / "1.0.0").rmdir()  # as if it had never been finished
+    stale = folder / "incomplete.AB12CD_1.0.0"
+    stale.mkdir()
+    (stale / "half").write_text("half")
+    assert data.import_file(spec(make_file("npz"))) == first
+    assert sum(map(len, data.open_survey(first).values())) == 6
+    assert not stale.exists() and not list(folder.glob("incomplete*"))
+
+
+def test_rows_without_ids_of_two_files_are_different_objects(make_file):
+    samples = [
+        data.open_file(spec(make_file("npz", None, folder, id=None)))
+        for folder in ("first", "second")
+    ]
+    for one in samples[0].values():
+        for other in samples[1].values():
+            data.check_disjoint(one, other)
+
+
+def test_true_redshifts_of_simulations_are_kept(make_file):
+    truth = np.linspace(0.2, 0.7, 6).astype(np.float32)
+    samples = data.open_file(spec(make_file("npz", z_true=truth)))
+    found = [z for sample in samples.values() for z in sample.table["z_true"]]
+    assert sorted(found) == truth.tolist()

@@ -86,7 +86,8 @@ def flag_pixels(images: np.ndarray, flags: np.ndarray) -> np.ndarray:
     """
     flags = flags.copy()
     finite = np.isfinite(images).all(axis=(1, 2, 3))
-    empty = ~images.any(axis=(1, 2, 3))
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN
+        empty = ~images.any(axis=(1, 2, 3))
     flags[(flags == "") & ~finite] = "non_finite_pixels"
     flags[(flags == "") & empty] = "all_zero_image"
     return flags

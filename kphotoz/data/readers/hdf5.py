@@ -61,6 +61,8 @@ class HDF5Source(Source):
         self._file.close()
 
     def _note(self, name: str, item: h5py.HLObject) -> None:
+        if isinstance(name, bytes):  # a damaged name that is no text
+            name = name.decode("utf-8", "replace")
         if isinstance(item, h5py.Dataset):
             self.columns.append(name)
 
