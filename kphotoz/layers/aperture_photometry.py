@@ -101,8 +101,8 @@ class AperturePhotometry(keras.layers.Layer):
             colours = luptitude[:, :, first : first + 1] - luptitude[:, :, first + 1 :]
             width = apertures * (bands - 1 - first)
             columns.append(ops.reshape(colours, (-1, width)))
-        steps = luptitude[:, :-1] - luptitude[:, 1:]
-        columns.append(ops.reshape(steps, (-1, (apertures - 1) * bands)))
+        for inner in range(apertures - 1):
+            columns.append(luptitude[:, inner] - luptitude[:, inner + 1])
         return ops.concatenate(columns, axis=1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -1,0 +1,15 @@
+"""A small survey whose redshift is a colour."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def survey():
+    rng = np.random.default_rng(0)
+    z = rng.uniform(0.1, 1.5, 200)
+    y, x = np.mgrid[:16, :16] - 7.5
+    spot = np.exp(-(x**2 + y**2) / 8.0)[None, ..., None]
+    flux = np.stack([1 + 0 * z, 10 ** (0.4 * z), 10 ** (0.6 * z), 4 - z], -1)
+    images = 20 * spot * flux[:, None, None] + rng.normal(0, 1, (200, 16, 16, 4))
+    return images.astype("float32"), z
