@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kphotoz.layers._survey import check_survey
+
 __all__ = ["AperturePhotometry"]
 
 
@@ -24,6 +26,9 @@ class AperturePhotometry(keras.layers.Layer):
         softening: sequence of float > 0, one per band. Noise of a pixel
             [survey flux unit].
         radii: sequence of float, increasing [pixels]. [default: 2.5, 4.5, 8]
+        bands: sequence of str or None. Band names in the order of the last axis, for
+            `check`. [default: None, not checked]
+        pixel_scale: float or None. Pixel size [arcsec]; None means unknown.
 
     Input shape: `(batch, height, width, band)`. Output shape: `(batch, feature)` [mag].
 
@@ -34,6 +39,8 @@ class AperturePhotometry(keras.layers.Layer):
         self,
         softening: Sequence[float],
         radii: Sequence[float] = (2.5, 4.5, 8.0),
+        bands: Sequence[str] | None = None,
+        pixel_scale: float | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
@@ -47,9 +54,16 @@ class AperturePhotometry(keras.layers.Layer):
                 "`softening` must hold a positive number per band. Received: "
                 f"softening={softening!r}."
             )
-        bands, apertures = len(self.softening), len(self.radii)
-        pairs = bands * (bands - 1) // 2
-        self.columns = bands + apertures * pairs + (apertures - 1) * bands
+        self.bands = None if bands is None else [str(band) for band in bands]
+        self.pixel_scale = None if pixel_scale is None else float(pixel_scale)
+        count, apertures = len(self.softening), len(self.radii)
+        if self.bands is not None and len(self.bands) != count:
+            raise ValueError(
+                f"`bands` must name the {count} bands of `softening`. Received: "
+                f"bands={bands!r}."
+            )
+        pairs = count * (count - 1) // 2
+        self.columns = count + apertures * pairs + (apertures - 1) * count
 
     @classmethod
     def from_images(
@@ -68,6 +82,19 @@ class AperturePhotometry(keras.layers.Layer):
         from kphotoz.features import noise_sigma
 
         return cls(noise_sigma(images).tolist(), radii, **kwargs)
+
+    def check(self, bands: Sequence[str], pixel_scale: float | None) -> None:
+        """Refuses a survey with another band order or pixel scale.
+
+        Args:
+            bands: sequence of str. Band order of the survey.
+            pixel_scale: float or None. Pixel size of the survey [arcsec].
+
+        Raises:
+            InputError: naming the wanted and the received order or scale.
+        """
+        if self.bands is not None:
+            check_survey(self.bands, self.pixel_scale, bands, pixel_scale)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         height, width, bands = input_shape[1:]
@@ -113,4 +140,6 @@ class AperturePhotometry(keras.layers.Layer):
             **super().get_config(),
             "softening": self.softening,
             "radii": self.radii,
+            "bands": self.bands,
+            "pixel_scale": self.pixel_scale,
         }

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kphotoz.errors import InputError
+from kphotoz.layers._survey import check_survey
 
 __all__ = ["BandStretch"]
 
@@ -116,18 +117,7 @@ class BandStretch(keras.layers.Layer):
         Raises:
             InputError: naming the wanted and the received order or scale.
         """
-        received = [str(band) for band in bands]
-        if received != self.bands:
-            raise InputError(
-                f"Wanted: bands in the order {','.join(self.bands)} of the model. "
-                f"Received: {','.join(received)}. Reorder the last axis of the images."
-            )
-        known = pixel_scale is not None and self.pixel_scale is not None
-        if known and abs(pixel_scale / self.pixel_scale - 1.0) > 0.01:
-            raise InputError(
-                f"Wanted: pixels of {self.pixel_scale:g} arcsec, as the model was "
-                f"trained on. Received: {pixel_scale:g} arcsec. Resample the images."
-            )
+        check_survey(self.bands, self.pixel_scale, bands, pixel_scale)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if input_shape[-1] != len(self.bands):

@@ -66,7 +66,9 @@ def build_photoz(
         if settings["branch"] != "photometry":
             parts.append(_image_branch(settings, pixels, images, bands, pixel_scale))
         if settings["branch"] != "image":
-            parts.append(_photometry_branch(settings, pixels, images))
+            parts.append(
+                _photometry_branch(settings, pixels, images, bands, pixel_scale)
+            )
         features = parts[0]
         if len(parts) > 1:
             features = keras.layers.Concatenate(name="features")(parts)
@@ -130,10 +132,18 @@ def _image_branch(
 
 
 def _photometry_branch(
-    settings: dict[str, Any], pixels: Any, images: np.ndarray
+    settings: dict[str, Any],
+    pixels: Any,
+    images: np.ndarray,
+    bands: Sequence[str],
+    pixel_scale: float | None,
 ) -> Any:
     photometry = AperturePhotometry.from_images(
-        images, settings["radii"], name="photometry"
+        images,
+        settings["radii"],
+        bands=bands,
+        pixel_scale=pixel_scale,
+        name="photometry",
     )
     table = aperture_photometry(images, photometry.softening, photometry.radii)
     encoding = QuantileEncoding.from_table(
