@@ -17,6 +17,7 @@ def command() -> None:
 @command.command()
 @click.argument("file", type=click.Path(path_type=pathlib.Path))
 @options.as_json
+@options.backend
 def show(file: pathlib.Path, as_json: bool) -> None:
     """Show what an adapter file holds; its base is not needed."""
     from kphotoz.adapters import file_format
@@ -40,6 +41,7 @@ def _print(described: dict) -> None:
     from rich.table import Table
 
     console = Console()
+    described["targets"] = described["targets"] or "all convolutions and linear layers"
     for key in ("targets", "dropout", "batch_norm", "parameters", "bytes"):
         console.print(f"{key:<12}{described[key]}", highlight=False, markup=False)
     console.print(f"{'base':<12}{described['base_hash']}", highlight=False)
@@ -48,7 +50,10 @@ def _print(described: dict) -> None:
         console.print(f"{key:<16}{found}", highlight=False, markup=False)
     versions = f"kphotoz {described['kphotoz']}, keras {described['keras']}"
     console.print(f"{'made by':<12}{versions}", highlight=False)
-    table = Table("path", "kind", "kernel", "rank", "alpha", "parameters", "hash")
+    table = Table()
+    table.add_column("path", overflow="fold")
+    for heading in ("kind", "kernel", "rank", "alpha", "parameters", "hash"):
+        table.add_column(heading)
     for entry in described["entries"]:
         shape = "×".join(map(str, entry["shape"]))
         numbers = (f"{entry[k]:g}" for k in ("rank", "alpha", "parameters"))

@@ -1,31 +1,32 @@
 """Low-rank adapters on any Keras model: apply, train, save, load, merge.
 
-Keras is imported when one of these names is first used.
+Importing this registers `AdaptedModel`, so that `keras.models.load_model` finds it.
 """
 
-import importlib
-from typing import Any
+from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.building import apply
+from kphotoz.adapters.inventory import count, merge, report
+from kphotoz.adapters.planning import Choice, plan
+from kphotoz.adapters.storage import load, save
+from kphotoz.adapters.verify import (
+    check_moved,
+    frozen_changed,
+    snapshot,
+    unmoved_factors,
+)
 
-_HOME = {
-    "AdaptedModel": "adapted_model",
-    "Choice": "planning",
-    "apply": "building",
-    "check_moved": "verify",
-    "count": "inventory",
-    "frozen_changed": "verify",
-    "load": "storage",
-    "merge": "inventory",
-    "plan": "planning",
-    "report": "inventory",
-    "save": "storage",
-    "snapshot": "verify",
-    "unmoved_factors": "verify",
-}
-
-__all__ = list(_HOME)  # noqa: PLE0605
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__all__ = [
+    "AdaptedModel",
+    "Choice",
+    "apply",
+    "check_moved",
+    "count",
+    "frozen_changed",
+    "load",
+    "merge",
+    "plan",
+    "report",
+    "save",
+    "snapshot",
+    "unmoved_factors",
+]

@@ -156,7 +156,7 @@ class AdaptedModel(keras.Model):
     def get_config(self) -> dict:
         return {
             "name": self.name,
-            "base": keras.saving.serialize_keras_object(self.base),
+            "base": _describe(self.base),
             "spec": self.spec,
         }
 
@@ -177,6 +177,13 @@ def _factors(layer, entry: dict, index: int, initializers: dict) -> Factors:
     return Factors(inputs, outputs, rank, alpha, initializer, name=name)
 
 
+def _describe(model: keras.Model) -> dict:
+    # Without how it was compiled: some classes compile themselves and cannot say how.
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    return config
+
+
 def copy_any(model: keras.Model) -> keras.Model:
     """Returns an uncompiled copy of a model of any class, with equal weights and seeds.
 
@@ -186,9 +193,7 @@ def copy_any(model: keras.Model) -> keras.Model:
     old = {"": model, **paths.walk(model)}
     classes = {type(layer).__name__: type(layer) for layer in old.values()}
     with keras.saving.custom_object_scope(classes):
-        config = keras.saving.serialize_keras_object(model)
-        config.pop("compile_config", None)
-        copy = keras.saving.deserialize_keras_object(config)
+        copy = keras.saving.deserialize_keras_object(_describe(model))
     new = {"": copy, **paths.walk(copy)}
     shapes = [tuple(v.shape) for v in model.variables]
     if [tuple(v.shape) for v in copy.variables] != shapes or len(new) != len(old):

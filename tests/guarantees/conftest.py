@@ -184,13 +184,13 @@ def story(request, tmp_path_factory):
     return Story(request.param, tmp_path_factory.mktemp(request.param))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images():
     """Four images of the shape all models take."""
     return np.random.default_rng(7).normal(size=(4, *IMAGE)).astype("float32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kinds():
     """Builders of disturbed models by kind."""
 

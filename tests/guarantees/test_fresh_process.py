@@ -10,77 +10,98 @@ import pytest
 
 from kphotoz import adapters
 
-LOAD = """
+# One process, since starting one costs seconds: each stage imports more than the last.
+STAGES = """
 import sys, numpy as np, keras
-{imports}
-model = keras.models.load_model(sys.argv[1])
-x = np.load(sys.argv[2])
-np.save(sys.argv[3], keras.ops.convert_to_numpy(model(x)))
-{more}
+x = np.load("x.npy")
+def run(name):
+    model = keras.models.load_model(name + ".keras")
+    np.save(name + ".npy", keras.ops.convert_to_numpy(model(x)))
+run("merged")
+assert "kphotoz" not in sys.modules
+import kphotoz.layers
+run("swapped")
+assert not {"kphotoz.adapters", "keras_hub"} & set(sys.modules)
+import kphotoz.adapters
+run("called")
 """
 STEP = """
-start = [np.array(keras.ops.convert_to_numpy(v)) for v in model.trainable_weights]
+import numpy as np, keras, kphotoz.layers
+x = np.load(folder + "/x.npy")
+model = keras.models.load_model(folder + "/swapped.keras")
+def numpy(v):
+    return np.array(keras.ops.convert_to_numpy(v))
+results = [numpy(model(x))]
+start = [numpy(v) for v in model.trainable_weights]
 model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
 model.train_on_batch(x, np.ones((len(x), 2), "float32"))
-moved = [keras.ops.convert_to_numpy(v) - s
-         for v, s in zip(model.trainable_weights, start)]
-np.savez(sys.argv[4], *moved)
+results += [s - numpy(v) for v, s in zip(model.trainable_weights, start)]
+np.savez(f"{folder}/{keras.backend.backend()}.npz", *results)
 """
 
 
-def _run(code, backend, *arguments):
+def _run(code, backend, folder):
     environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.fixture
-def adapted(small, images, tmp_path):
-    model = adapters.apply(small, 1, alpha=2.0)
+@pytest.fixture(scope="module")
+def told(kinds, images, tmp_path_factory):
+    """(folder, {file: output in this process}) after a fresh process read the files."""
+    folder = tmp_path_factory.mktemp("fresh")
+    swapped = adapters.apply(kinds["functional"](), 1, alpha=2.0)
+    called = adapters.apply(kinds["attention"](), 1)
     rng = np.random.default_rng(5)
-    for weight in model.trainable_weights:
+    for weight in swapped.trainable_weights + called.trainable_weights:
         weight.assign(rng.normal(0.0, 0.3, weight.shape))
-    np.save(tmp_path / "x.npy", images)
-    return model
+    swapped.get_layer("head_drop").rate = 0.0
+    models = {"swapped": swapped, "called": called, "merged": adapters.merge(swapped)}
+    for name, model in models.items():
+        model.save(folder / f"{name}.keras")
+    np.save(folder / "x.npy", images)
+    _run(STAGES, keras.backend.backend(), folder)
+    outputs = {
+        name: keras.ops.convert_to_numpy(model(images))
+        for name, model in models.items()
+    }
+    return folder, outputs
 
 
-def test_merged_model_loads_without_kphotoz(adapted, images, tmp_path):
-    adapters.merge(adapted).save(tmp_path / "m.keras")
-    code = LOAD.format(imports="", more="assert 'kphotoz' not in sys.modules")
-    paths = [tmp_path / name for name in ("m.keras", "x.npy", "y.npy")]
-    _run(code, keras.backend.backend(), *paths)
-    np.testing.assert_allclose(np.load(paths[2]), adapted(images), atol=1e-6)
-
-
-def test_adapted_model_loads_after_importing_the_layers_alone(
-    adapted, images, tmp_path
-):
-    adapted.save(tmp_path / "m.keras")
-    code = LOAD.format(
-        imports="import kphotoz.layers",
-        more="assert not {'kphotoz.adapters', 'keras_hub'} & set(sys.modules)",
+def _check(told, name):
+    folder, outputs = told
+    np.testing.assert_allclose(
+        np.load(folder / f"{name}.npy"), outputs[name], atol=1e-6
     )
-    paths = [tmp_path / name for name in ("m.keras", "x.npy", "y.npy")]
-    _run(code, keras.backend.backend(), *paths)
-    np.testing.assert_allclose(np.load(paths[2]), adapted(images), atol=1e-6)
+
+
+def test_merged_model_loads_without_kphotoz(told):
+    _check(told, "merged")
+
+
+def test_swapped_layers_load_after_importing_the_layers_alone(told):
+    _check(told, "swapped")
+
+
+def test_adapted_model_of_another_class_loads_without_custom_objects(told):
+    _check(told, "called")
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the same two processes either way"
+    keras.backend.backend() != "tensorflow", reason="the same two runs either way"
 )
-def test_both_backends_give_the_same_outputs_and_gradients(adapted, tmp_path):
-    for layer in adapted.layers:
-        if isinstance(layer, keras.layers.Dropout):
-            layer.rate = 0.0
-    adapted.save(tmp_path / "m.keras")
-    code = LOAD.format(imports="import kphotoz.layers", more=STEP)
-    for backend in ("tensorflow", "jax"):
-        names = ("m.keras", "x.npy", f"{backend}.npy", f"{backend}.npz")
-        _run(code, backend, *(tmp_path / name for name in names))
-    outputs = [np.load(tmp_path / f"{b}.npy") for b in ("tensorflow", "jax")]
-    np.testing.assert_allclose(*outputs, atol=1e-5)
-    moves = [np.load(tmp_path / f"{b}.npz") for b in ("tensorflow", "jax")]
-    assert len(moves[0].files) == 8
-    for name in moves[0].files:
-        np.testing.assert_allclose(moves[0][name], moves[1][name], atol=1e-5)
+def test_both_backends_give_the_same_outputs_and_gradients(told):
+    folder = str(told[0])
+    exec(STEP, {"folder": folder})
+    _run(f"folder = {folder!r}\n{STEP}", "jax", folder)
+    ours, theirs = (np.load(f"{folder}/{b}.npz") for b in ("tensorflow", "jax"))
+    # The output and eight gradients: A and B of four layers.
+    assert len(ours.files) == 1 + 8
+    for name in ours.files:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5)
