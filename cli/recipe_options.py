@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from kphotoz import recipes
+from kphotoz.errors import InputError
 from kphotoz_cli import options
 from kphotoz_cli.file_options import file_options
 
@@ -74,4 +75,6 @@ def _survey(given: str, file_spec: Callable[..., Any]) -> str:
     path = pathlib.Path(given)
     if not path.exists() and path.suffix.lower() not in SUFFIXES:
         return given
+    if not path.exists():
+        raise InputError(f"Wanted: a file or a survey. Received: {given}, not there.")
     return data.import_file(file_spec(path))

@@ -24,7 +24,7 @@ _EVALUATION_BATCH = 256
 _CHECKPOINT_SECONDS = 20.0
 # The steps after which a model's movements are checked: the first factor of an adapter
 # moves at step 1, the second only once the first is non-zero.
-_CHECKED_STEPS = 2
+_CHECKED_STEPS = (1, 2)
 
 
 @dataclasses.dataclass
@@ -89,11 +89,12 @@ def train(
     rule.build(model.trainable_variables)
     progress = _resume(model, checkpoints)
     saved = time.monotonic()
+    checks = list(_CHECKED_STEPS[progress.epoch * steps :]) if verify else []
     for epoch in range(progress.epoch, epochs):
         batches = data.training_batches(
             train_sample, batch_size=settings.batch_size, seed=seed, epoch=epoch
         )
-        loss = _epoch(model, batches, verify if epoch == 0 else None)
+        loss = _epoch(model, batches, checks, verify)
         progress.epoch = epoch + 1
         # Small samples take many short epochs: judge as often as a large one is judged.
         if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
@@ -116,18 +117,20 @@ def train(
 
 
 def _epoch(
-    model: keras.Model, batches: "data.Batches", verify: Callable[[int], None] | None
+    model: keras.Model, batches: "data.Batches", checks: list[int], verify: Callable
 ) -> float:
-    if verify is None:
-        return model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
-    for step in range(_CHECKED_STEPS):
-        model.fit(batches.skip(step).take(1), shuffle=False, verbose=0)
-        verify(step + 1)
-    if int(batches.cardinality()) == _CHECKED_STEPS:
-        return math.nan
-    return model.fit(batches.skip(_CHECKED_STEPS), shuffle=False, verbose=0).history[
-        "loss"
-    ][-1]
+    """Trains on one epoch and returns its loss; the first steps are checked singly."""
+    count = int(batches.cardinality())
+    alone = checks[:count]
+    del checks[:count]
+    for step, number in enumerate(alone):
+        loss = _fit(model, batches.skip(step).take(1))
+        verify(number)
+    return _fit(model, batches.skip(len(alone))) if count > len(alone) else loss
+
+
+def _fit(model: keras.Model, batches: "data.Batches") -> float:
+    return model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
 
 
 def _judge(

@@ -1,0 +1,128 @@
+import json
+
+import pytest
+
+from kphotoz import regimes
+from kphotoz.errors import InputError
+
+FILES = {"comparison.json", "comparison.csv", "predictions.parquet", "report.html"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("tfds")))
+        yield
+
+
+def test_all_regimes_run_on_a_users_two_samples(kphotoz, surveys, tiny, tmp_path):
+    out = tmp_path / "run"
+    names = ",".join(regimes.names())
+    arguments = ["compare", *surveys["data"], *surveys["source"], *tiny]
+    arguments += ["--regimes", names, "--seeds=1", "--out", out]
+    printed = kphotoz(*arguments)
+    assert printed.startswith("On the deployment sample")
+    assert FILES <= {path.name for path in out.iterdir()}
+    found = json.loads((out / "comparison.json").read_text())
+    assert {row["regime"] for row in found["rows"]} == set(regimes.names())
+    assert {row["sample"] for row in found["rows"]} >= {"source", "target", "both"}
+    # Without training a base predicts the same; at rate 1e-8 almost the same.
+    values = {
+        (row["regime"], row["sample"], row["metric"]): row["value"]
+        for row in found["rows"]
+    }
+    near = values["transfer_paper", "target", "nmad"]
+    assert near == pytest.approx(values["zero_shot", "target", "nmad"], rel=1e-3)
+    with pytest.raises(InputError, match="Add --resume"):
+        kphotoz(*arguments)
+    again = (out / "comparison.csv").read_bytes()
+    kphotoz(*arguments, "--resume")
+    assert (out / "comparison.csv").read_bytes() == again
+
+
+def test_regimes_without_a_source_need_no_source(kphotoz, surveys, tiny, tmp_path):
+    out = tmp_path / "run"
+    arguments = [
+        *surveys["data"],
+        *tiny,
+        "--seeds=1",
+        "--fractions=0.5,1",
+        "--out",
+        out,
+    ]
+    found = json.loads(kphotoz("compare", *arguments, "--json"))
+    assert {row["regime"] for row in found["rows"]} == {"from_scratch", "random_forest"}
+    labels = {row["fraction"]: row["n_labels"] for row in found["rows"]}
+    assert labels[0.5] < labels[1.0]
+
+
+def test_a_grid_is_searched_at_the_first_seed_and_kept(
+    kphotoz, surveys, tiny, tmp_path
+):
+    out = tmp_path / "run"
+    grid = "--set=search.learning_rate=[1.0e-9, 0.01]"
+    arguments = [*surveys["data"], *tiny, grid, "--regimes=from_scratch", "--seeds=2"]
+    kphotoz("compare", *arguments, "--out", out, "--set=training.epochs=8")
+    rates = [
+        json.loads(
+            (out / "jobs" / f"from_scratch-f1-s{seed}" / "metrics.json").read_text()
+        )
+        for seed in (0, 1)
+    ]
+    # A rate of 1e-9 learns nothing, so the other one wins on any validation set.
+    assert [rate["settings"]["learning_rate"] for rate in rates] == [0.01, 0.01]
+
+
+def test_an_unlabelled_deployment_survey_weights_the_test_sample(
+    kphotoz, surveys, tiny, tmp_path
+):
+    name = kphotoz(
+        "data", "import", surveys["paths"][1], *surveys["data"][1:], "--json"
+    )
+    survey = json.loads(name)["survey"]
+    out = tmp_path / "run"
+    arguments = [*surveys["data"], *tiny, "--seeds=1", "--regimes=random_forest"]
+    found = json.loads(
+        kphotoz("compare", *arguments, "--deploy", survey, "--out", out, "--json")
+    )
+    assert any("effective size" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compare", "mock_hcs"], "Did you mean mock_hsc"),
+        (["compare", "--regimes", "lorra"], "Did you mean lora"),
+        (["compare", "--set", "training.epoch=3"], "Did you mean epochs"),
+        (["compare", "--data", "no/such.h5"], "no/such.h5"),
+        (["compare", "cutouts", "--data", "mock_hsc/photometrik"], "photometric"),
+        (["fit", "--regime", "lora"], "Wanted: --base RUN"),
+        (["fit", "--regime", "random_forest"], "trains a network"),
+        (["fit", "--regime", "full", "--base", "nowhere"], "model.keras"),
+        (["fit", "--base", "nowhere"], "no --base"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(
+    kphotoz, arguments, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        kphotoz(*arguments)
+    assert words in str(caught.value)
+    assert len(str(caught.value).split()) < 120
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "--quick", "--full"],
+        ["compare", "--fractions", "a,b"],
+        ["compare", "--seeds", "0"],
+        ["compare", "cutouts"],
+        ["fit", "--fraction", "2"],
+        ["compare", "--backend", "torch"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_ends_with_status_2(usage, arguments):
+    assert "Error" in usage(*arguments)
