@@ -6,7 +6,9 @@ from kphotoz.errors import InputError, unknown
 
 __all__ = ["ARCHITECTURES", "TRAINING", "resolve"]
 
-# Our choices, made on inner validation splits of real SDSS quasar images.
+# Our choices, made on inner folds of real SDSS quasar images and on the validation
+# split of 1,500 mock galaxies. For fewer than 1,000 labels (632 quasars) take
+# photometry_dropout 0.3, quantile_dropout 0.1, a rate of 2e-3 and 80 epochs.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "small_cnn": {
         "branch": "both",
@@ -15,10 +17,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "image_units": 64,
         "image_dropout": 0.2,
         "photometry_units": [128, 128],
-        "photometry_dropout": 0.3,
+        "photometry_dropout": 0.1,
         "radii": [2.5, 4.5, 8.0],
         "quantile_bins": 8,
-        "quantile_dropout": 0.1,
+        "quantile_dropout": 0.05,
         "head_units": [64],
         "head_dropout": 0.0,
         "redshift_bins": 32,
@@ -37,16 +39,15 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
 }
 
+# Keyword arguments of `kphotoz.training.settings.Training` that train `small_cnn` well.
 TRAINING: dict[str, Any] = {
-    "optimizer": "adamw",
-    "learning_rate": 2e-3,
+    "learning_rate": 4e-3,
     "weight_decay": 1e-2,
-    "epochs": 80,
+    "epochs": 40,
     "batch_size": 64,
     "ema": 0.99,
     "loss": "robust",
-    "warm_up": 0.05,
-    "schedule": "cosine",
+    "warmup": 0.05,
     "clip_norm": 1.0,
 }
 
