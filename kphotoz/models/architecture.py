@@ -4,11 +4,11 @@ from typing import Any
 
 from kphotoz.errors import InputError, unknown
 
-__all__ = ["ARCHITECTURES", "TRAINING", "resolve"]
+__all__ = ["ARCHITECTURES", "resolve"]
 
 # Our choices, made on inner folds of real SDSS quasar images and on the validation
-# split of 1,500 mock galaxies. For fewer than 1,000 labels (632 quasars) take
-# photometry_dropout 0.3, quantile_dropout 0.1, a rate of 2e-3 and 80 epochs.
+# split of 1,500 mock galaxies. With fewer than 1,000 labels more dropout is better:
+# the recipe `cutouts` has the numbers.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "small_cnn": {
         "branch": "both",
@@ -37,18 +37,6 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "head_dropout": 0.5,
         "redshift_bins": 0,
     },
-}
-
-# Keyword arguments of `kphotoz.training.settings.Training` that train `small_cnn` well.
-TRAINING: dict[str, Any] = {
-    "learning_rate": 4e-3,
-    "weight_decay": 1e-2,
-    "epochs": 40,
-    "batch_size": 64,
-    "ema": 0.99,
-    "loss": "robust",
-    "warmup": 0.05,
-    "clip_norm": 1.0,
 }
 
 BRANCHES = ("both", "image", "photometry")

@@ -37,7 +37,7 @@ BASE = Regime.model_construct(
 # Which layers move, by name; `models` names the last layer, regressor and stem so.
 _MOVING = {
     "everything": ".*",
-    "last": "head_redshift",
+    "last": "head_bins|head_redshift",
     "head": "head_.*",
     "stem_and_head": "stem_conv|head_.*",
 }
@@ -142,6 +142,8 @@ def _prepare(
             alpha=what.alpha,
             dropout=what.dropout,
             targets=what.targets,
+            # As published: the last linear layer is adapted however small it is.
+            allow_full_rank=True,
             batch_norm=what.batch_norm,
             seed=seed,
         )

@@ -61,4 +61,5 @@ def tiny():
     model |= {"head_units": [4], "radii": [1.5, 3.0, 6.0]}
     settings = [f"model.{key}={json.dumps(value)}" for key, value in model.items()]
     settings += ["training.epochs=2", "training.batch_size=16", "evaluation.draws=100"]
+    settings += ["training.minimum_steps=0"]
     return [f"--set={setting}" for setting in settings]

@@ -7,6 +7,7 @@ import shlex
 
 import click
 import pytest
+
 from kphotoz_cli.main import group
 
 ROOT = pathlib.Path(__file__).parents[2]
