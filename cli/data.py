@@ -17,6 +17,7 @@ def command() -> None:
 
 
 @command.command(name="list")
+@options.backend
 @options.as_json
 def list_command(as_json: bool) -> None:
     """List the surveys by name, imported files included."""
@@ -30,6 +31,7 @@ def list_command(as_json: bool) -> None:
 @click.argument("survey")
 @click.option("--option", "settings", multiple=True, metavar="KEY=VALUE",
               help="Option of the survey, for example count=1000.")  # fmt: skip
+@options.backend
 @options.as_json
 def describe(survey: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Print units, bands, counts, licence and acknowledgement of SURVEY."""
@@ -42,10 +44,17 @@ def describe(survey: str, settings: tuple[str, ...], as_json: bool) -> None:
 @click.argument("surveys", nargs=-1, required=True)
 @click.option("--option", "settings", multiple=True, metavar="KEY=VALUE",
               help="Option of the surveys, for example count=1000.")  # fmt: skip
+@options.resume
 @options.backend
 @options.as_json
-def build(surveys: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> None:
-    """Build SURVEYS where they are missing."""
+def build(
+    surveys: tuple[str, ...], settings: tuple[str, ...], resume: bool, as_json: bool
+) -> None:
+    """Build SURVEYS where they are missing.
+
+    A killed build is begun anew, with --resume or without, and ends in the same bytes;
+    what it left aside is removed first.
+    """
     from kphotoz import data
 
     for survey in surveys:
@@ -56,14 +65,16 @@ def build(surveys: tuple[str, ...], settings: tuple[str, ...], as_json: bool) ->
 @command.command(name="import")
 @click.argument("file", type=click.Path(path_type=pathlib.Path))
 @file_options
+@options.resume
 @options.backend
 @options.as_json
 def import_command(
-    file: pathlib.Path, file_spec: Callable[..., Any], as_json: bool
+    file: pathlib.Path, file_spec: Callable[..., Any], resume: bool, as_json: bool
 ) -> None:
     """Import FILE: HDF5, NPZ, a folder of FITS cutouts with a table, or survey.yaml.
 
-    What was imported before and did not change is not built again.
+    What was imported before and did not change is not built again; a killed import is
+    begun anew, with --resume or without.
     """
     from kphotoz import data
 

@@ -1,7 +1,9 @@
 """Options that mean the same in every command."""
 
+import importlib
 import os
 import pathlib
+import sys
 from collections.abc import Callable
 
 import click
@@ -11,7 +13,26 @@ def _set_backend(context: click.Context, parameter: click.Parameter, value: str 
     # Keras reads this once, when first imported, which no command does at its top.
     if value:
         os.environ["KERAS_BACKEND"] = value
+    _import_backend()
     return value
+
+
+def _import_backend() -> None:
+    """Imports Keras and TensorFlow without the notes that they print about devices.
+
+    They write these to the file descriptor itself, before any log level applies.
+    Exceptions still come through.
+    """
+    with open(os.devnull, "w") as nothing:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            for name in ("keras", "tensorflow"):
+                importlib.import_module(name)
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def backend(function: Callable) -> Callable:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kphotoz import data
+from kphotoz.errors import InputError
 from kphotoz.recipes import Recipe
 from kphotoz.tasks import RedshiftTask
 
@@ -46,6 +47,7 @@ class Experiment:
             source = data.open_survey(recipe.source.survey, **recipe.source.options)
         experiment = cls(recipe, source, target)
         for splits in filter(None, (source, target)):
+            _check_filled(splits)
             for name, sample in splits.items():
                 experiment.task.check_labels(
                     sample.table[experiment.task.label], f"{sample.info.name} {name}"
@@ -115,6 +117,16 @@ class Experiment:
         """Returns the test samples by name, source first."""
         pairs = (("source", self.source), ("target", self.target))
         return {name: splits["test"] for name, splits in pairs if splits}
+
+
+def _check_filled(splits: dict[str, "data.Sample"]) -> None:
+    for name in ("train", "validation", "test"):
+        if not len(splits[name]):
+            raise InputError(
+                f"Wanted: at least one object in the {name} split of "
+                f"{splits[name].info.name}. Received: none. Use more objects, or other "
+                "fractions (--splits when importing)."
+            )
 
 
 def _part(

@@ -6,7 +6,7 @@ import sys
 # What a project that only imports our layers need not have.
 ABSENT = (
     "astropy apache_beam click galsim keras_hub matplotlib mlcroissant pyarrow "
-    "pydantic scipy sklearn speclite tensorflow_datasets yaml"
+    "sklearn speclite tensorflow_datasets yaml"
 )
 
 CODE = f"""

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from kphotoz import recipes
+from kphotoz.errors import InputError
+from kphotoz.regimes.experiment import Experiment
+
+RECIPE = recipes.load()
+
+
+@pytest.fixture
+def target(make_sample):
+    sizes = {"train": 100, "validation": 50, "calibration": 10, "test": 30}
+    return {
+        name: make_sample(size, seed, tag=name)
+        for seed, (name, size) in enumerate(sizes.items())
+    }
+
+
+def ids(sample):
+    return set(sample.table["id"])
+
+
+def test_fractions_are_nested_and_cut_validation_labels_too(target):
+    experiment = Experiment(RECIPE, None, target)
+    small, large = (experiment.training("target", f, seed=1) for f in (0.5, 0.8))
+    assert [len(part) for part in small] == [50, 25]
+    for few, many in zip(small, large, strict=True):
+        assert ids(few) < ids(many)
+    assert experiment.label_count(0.5, 1) == 75
+    assert experiment.label_count(0.0) == 0
+
+
+def test_fractions_of_other_seeds_are_other_galaxies(target):
+    experiment = Experiment(RECIPE, None, target)
+    one, two = (experiment.training("target", 0.5, seed)[0] for seed in (1, 2))
+    assert ids(one) != ids(two)
+
+
+def test_validation_keeps_enough_labels_to_choose_an_epoch(target):
+    validation = Experiment(RECIPE, None, target).training("target", 0.1, 0)[1]
+    assert len(validation) == 20
+
+
+def test_the_union_holds_both_and_validates_on_the_target(target, make_sample):
+    source = {name: make_sample(40, 9, tag=f"s{name}") for name in target}
+    experiment = Experiment(RECIPE, source, target)
+    train, validation = experiment.training("source+target")
+    assert ids(train) == ids(source["train"]) | ids(target["train"])
+    assert ids(validation) == ids(target["validation"])
+
+
+def test_training_objects_in_a_test_set_are_refused(target):
+    leaky = {**target, "test": target["train"].select(np.arange(3))}
+    with pytest.raises(InputError, match="Wanted"):
+        Experiment(RECIPE, None, leaky)._check_disjoint()
+
+
+def test_equal_seeds_start_from_equal_weights(target):
+    small = {"name": "small_cnn", "filters": [2, 2], "radii": [1.5, 3.0, 6.0]}
+    recipe = recipes.load(overlay={"model": small})
+    experiment = Experiment(recipe, None, target)
+    one, two, other = (
+        experiment.fresh(target["train"], seed).get_weights() for seed in (3, 3, 4)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
