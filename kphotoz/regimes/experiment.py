@@ -53,6 +53,7 @@ class Experiment:
                     sample.table[experiment.task.label], f"{sample.info.name} {name}"
                 )
         experiment._check_disjoint()
+        experiment._check_deployment()
         return experiment
 
     @functools.cached_property
@@ -66,6 +67,22 @@ class Experiment:
             for tested in surveys:
                 for split in ("train", "validation"):
                     data.check_disjoint(trained[split], tested["test"])
+
+    def _check_deployment(self) -> None:
+        where = self.recipe.deployment
+        if where.sample not in self.tests():
+            raise InputError(
+                "Wanted: a source survey, whose test split is the deployment sample. "
+                "Received: none. Set deployment.sample=target."
+            )
+        truth = self.tests()[where.sample].table["z_true"]
+        missing = int(np.count_nonzero(~np.isfinite(truth)))
+        if where.truth == "z_true" and missing:
+            raise InputError(
+                f"Wanted: true redshifts to score the {where.sample} against. "
+                f"Received: {missing} of {len(truth)} without one. "
+                "Set deployment.truth=label."
+            )
 
     def training(
         self, kind: str, fraction: float = 1.0, seed: int = 0

@@ -42,8 +42,9 @@ class RunFolder:
                 it belongs to another recipe.
         """
         recipe = self.path / _IDENTITY
+        # A run that was refused before it began leaves nothing but its recipe.
         occupied = self.path.is_file() or (
-            self.path.is_dir() and any(self.path.iterdir())
+            self.path.is_dir() and {p.name for p in self.path.iterdir()} - {_IDENTITY}
         )
         if occupied and not resume:
             raise InputError(

@@ -65,3 +65,12 @@ def test_equal_seeds_start_from_equal_weights(target):
     )
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_deployment_on_a_missing_source_or_truth_is_refused_with_the_remedy(target):
+    with pytest.raises(InputError, match="deployment.sample=target"):
+        Experiment(RECIPE, None, target)._check_deployment()
+    for sample in target.values():
+        sample.table["z_true"][:] = np.nan
+    with pytest.raises(InputError, match="deployment.truth=label"):
+        Experiment(RECIPE, target, target)._check_deployment()

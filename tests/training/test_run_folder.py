@@ -23,9 +23,17 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 def test_resume_with_another_recipe_names_the_first_difference(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.claim("title: a\nseeds: 1\n", resume=False)
+    (tmp_path / "run" / "jobs").mkdir()
     folder.claim("title: a\nseeds: 1\n", resume=True)
     with pytest.raises(InputError, match="'seeds: 1' against 'seeds: 2'"):
         folder.claim("title: a\nseeds: 2\n", resume=True)
+
+
+def test_a_run_that_never_began_does_not_occupy_its_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim("seeds: 1\n", resume=False)
+    folder.claim("seeds: 2\n", resume=False)
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == "seeds: 2\n"
 
 
 def test_a_foreign_folder_is_not_resumed(tmp_path):
