@@ -6,6 +6,7 @@ Equal runs write equal bytes, but for `cost.json`, which holds times and memory.
 import csv
 import io
 import json
+import os
 import pathlib
 import shutil
 import zipfile
@@ -92,8 +93,9 @@ class RunFolder:
         from kphotoz import adapters
 
         adapters.save(model, self.path / "adapter.safetensors")
-        link = {"base": str(base.resolve()), "sha256": hash_file(base / "model.keras")}
-        write_json(self.path / "run.json", link)
+        # Relative, so that a folder of runs can be moved as a whole.
+        path = os.path.relpath(base.resolve(), self.path.resolve())
+        self.save_json("run", {"base": path, "sha256": hash_file(base / "model.keras")})
 
     def save_history(self, history: list[dict]) -> None:
         """Writes `history.csv`, a row per judged epoch."""

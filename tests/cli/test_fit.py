@@ -24,7 +24,7 @@ def contents(folder: pathlib.Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("cost.json", "run.json")
+        if path.is_file() and path.name != "cost.json"
     }
 
 
