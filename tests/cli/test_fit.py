@@ -1,5 +1,4 @@
 import hashlib
-import json
 import os
 import pathlib
 import signal
@@ -8,8 +7,10 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from kphotoz.errors import InputError
+from kphotoz_cli.main import group
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,27 +29,32 @@ def contents(folder: pathlib.Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def runs(surveys, tiny, tmp_path_factory):
+    """Run folders of a base and of its adapter."""
+    folder = tmp_path_factory.mktemp("runs")
+    common = ["fit", *surveys["data"], *surveys["source"], *tiny]
+    adapted = ["--regime=lora", "--base", folder / "base"]
+    for name, more in (("base", []), ("lora", adapted)):
+        arguments = [str(item) for item in (*common, *more, "--out", folder / name)]
+        result = CliRunner().invoke(group, arguments)
+        assert result.exit_code == 0, result.output
+    return folder
+
+
 def test_base_adapter_and_prediction_follow_each_other(
-    kphotoz, surveys, tiny, tmp_path
+    kphotoz, surveys, runs, tmp_path
 ):
-    base, lora = tmp_path / "base", tmp_path / "lora"
-    common = [*surveys["data"], *surveys["source"], *tiny]
-    kphotoz("fit", *common, "--out", base)
-    assert (base / "model.keras").exists() and not (base / "checkpoints").exists()
-    kphotoz("fit", *common, "--regime=lora", "--base", base, "--out", lora)
-    assert not (lora / "model.keras").exists()
-    shown = json.loads(
-        kphotoz("adapter", "show", lora / "adapter.safetensors", "--json")
-    )
-    assert shown
+    assert (runs / "base" / "model.keras").exists()
+    assert not (runs / "base" / "checkpoints").exists()
+    assert not (runs / "lora" / "model.keras").exists()
+    adapter = runs / "lora" / "adapter.safetensors"
+    assert "head_redshift" in kphotoz("adapter", "show", adapter, "--json")
     merged = tmp_path / "merged.keras"
-    kphotoz(
-        *("adapter", "merge", lora / "adapter.safetensors"),
-        *("--base", base, "--out", merged),
-    )
+    kphotoz("adapter", "merge", adapter, "--base", runs / "base", "--out", merged)
     reading = [f for f in surveys["data"][1:] if not f.startswith(("--ph", "--spl"))]
     outs = []
-    for run in (lora, merged):
+    for run in (runs / "lora", merged):
         out = tmp_path / f"{run.name}.csv"
         kphotoz("predict", run, surveys["paths"][0], "--out", out, *reading)
         outs.append([line.split(",") for line in out.read_text().splitlines()])
@@ -57,20 +63,16 @@ def test_base_adapter_and_prediction_follow_each_other(
         assert float(a[column]) == pytest.approx(float(b[column]), abs=1e-5)
 
 
-def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, tmp_path):
+def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp_path):
     common = [*surveys["data"], *surveys["source"], *tiny]
-    for seed in (0, 1):
-        kphotoz("fit", *common, "--out", tmp_path / f"base{seed}", "--seed", seed)
-    lora = tmp_path / "lora"
-    kphotoz(
-        "fit", *common, "--regime=lora", "--base", tmp_path / "base0", "--out", lora
-    )
+    kphotoz("fit", *common, "--out", tmp_path / "other", "--seed", 1)
+    merged = tmp_path / "merged.keras"
     with pytest.raises(InputError, match="Wanted"):
         kphotoz(
-            *("adapter", "merge", lora / "adapter.safetensors"),
-            *("--base", tmp_path / "base1", "--out", tmp_path / "merged.keras"),
+            *("adapter", "merge", runs / "lora" / "adapter.safetensors"),
+            *("--base", tmp_path / "other", "--out", merged),
         )
-    assert not (tmp_path / "merged.keras").exists()
+    assert not merged.exists()
 
 
 def test_a_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
@@ -82,7 +84,7 @@ def test_a_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
         "from kphotoz_cli.main import main; main()"
     )
     command = [sys.executable, "-c", code, "fit", "--regime=from_scratch"]
-    command += [*surveys["data"], *tiny, "--set=training.epochs=12", "--seed=3"]
+    command += [*surveys["data"], *tiny, "--set=training.epochs=8", "--seed=3"]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def start(out, *more):
