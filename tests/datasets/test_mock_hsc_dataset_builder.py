@@ -72,6 +72,19 @@ def test_rebuild_gives_the_same_bytes_and_another_seed_other_galaxies(
     assert not set(other) & set(again)
 
 
+def test_entries_of_an_example_are_written_in_sorted_order(tmp_path):
+    # protobuf's own order changes from process to process, and the files with it.
+    import tensorflow as tf
+
+    chosen = module.config("photometric", count=10, image_size=8)
+    builder = module.Builder(config=chosen, data_dir=tmp_path)
+    builder.download_and_prepare()
+    files = sorted(str(path) for path in builder.data_path.glob("*.tfrecord*"))
+    for record in tf.data.TFRecordDataset(files).as_numpy_iterator():
+        example = tf.train.Example.FromString(record)
+        assert example.SerializeToString(deterministic=True) == record
+
+
 def test_killed_build_is_cleared_up_and_left_nothing_under_the_final_name(tmp_path):
     chosen = module.config("photometric", count=10, image_size=8)
     folder = tmp_path / "mock_hsc" / chosen.name
