@@ -32,7 +32,7 @@ def answer(rows: list[dict], differences: list[dict], headline: str, seeds: int)
         return f"{where} {ranked[0]}, the only regime, has {quoted}."
     if not tied:
         return f"{where} {ranked[0]} is best: {quoted}, resolved against all others."
-    reason = "" if seeds >= 5 else f" ({seeds} seeds; an ordering counts from 5)"
+    reason = "" if seeds >= 5 else f" (seeds: {seeds}; an ordering counts from 5)"
     return (
         f"{where} {ranked[0]} is first with {quoted}, "
         f"not resolved against {', '.join(tied)}{reason}."

@@ -47,10 +47,11 @@ def compare(
     planned = jobs(recipe, regimes)
     with reporter.bar(len(planned), "jobs") as step:
         for job in planned:
-            step.advance(job.name)
+            step.describe(job.name)
             job_folder = RunFolder(out / "jobs" / job.name)
             if not job_folder.finished:
                 _work(job, known[job.regime], experiment, out, job_folder, reporter)
+            step.advance()
     # Equal comparisons have equal environments, so this is safe to write again.
     folder.save_json("environment", environment.describe())
     return experiment, regimes

@@ -96,7 +96,7 @@ def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:
         )
     if recipe.seeds < 5:
         notes.append(
-            f"{recipe.seeds} seeds: differences are called resolved from 5 seeds on."
+            f"Seeds: {recipe.seeds}. Differences are called resolved from 5 on."
         )
     if recipe.search:
         grid = ", ".join(f"{key} {value}" for key, value in recipe.search.items())

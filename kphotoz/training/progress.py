@@ -53,7 +53,12 @@ class Step:
     def __init__(self, bar: Progress | None, task: int | None) -> None:
         self._bar, self._task = bar, task
 
-    def advance(self, description: str | None = None) -> None:
-        """Counts one more piece, with what comes next."""
+    def describe(self, text: str) -> None:
+        """Says which piece is being worked on."""
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=description)
+            self._bar.update(self._task, description=text)
+
+    def advance(self) -> None:
+        """Counts one more finished piece."""
+        if self._bar is not None:
+            self._bar.advance(self._task)

@@ -34,7 +34,7 @@ def test_a_winner_is_named_only_when_resolved_against_every_other():
 
 def test_few_seeds_are_said():
     rows = [row("lora", 0.02), row("full", 0.03)]
-    assert "3 seeds" in answer(rows, [], "nmad", 3)
+    assert "seeds: 3" in answer(rows, [], "nmad", 3)
 
 
 def test_a_regime_without_a_score_does_not_win():
