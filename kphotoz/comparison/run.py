@@ -65,8 +65,8 @@ def _work(
     folder: RunFolder,
     reporter: Reporter,
 ) -> None:
-    # A killed job may have left anything half done: its seeds start it anew.
-    keras.utils.set_random_seed(job.seed)
+    # What earlier jobs compiled would otherwise stay in memory to the end.
+    keras.utils.clear_session()
     base = out / "jobs" / Job("base", job.seed, 0.0).name
     result, settings = _searched(job, regime, experiment, out, base)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -103,8 +103,6 @@ def _searched(
         "fraction": job.fraction or 1.0,
         "base": base / "model.keras",
     }
-    if regime is BASE:
-        grid = experiment.recipe.search
     if grid and job.seed > 0:
         first = RunFolder(out / "jobs" / Job(job.regime, 0, job.fraction).name)
         settings = Training(**first.read_json("metrics")["settings"])
@@ -113,7 +111,6 @@ def _searched(
     for values in itertools.product(*grid.values()):
         changes = dict(zip(grid, values, strict=True))
         settings = settings_of(regime, experiment, **changes)
-        keras.utils.set_random_seed(job.seed)
         result = run(regime, experiment, settings=settings, **arguments)
         if best is None or result.score < best[0].score:
             best = result, settings

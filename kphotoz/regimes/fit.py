@@ -3,7 +3,6 @@
 import json
 import pathlib
 
-import keras
 import numpy as np
 
 from kphotoz import metrics, recipes
@@ -57,7 +56,6 @@ def fit(
         reporter.line("this run has ended already")
         return folder.read_json("metrics")
     experiment = Experiment.open(recipe)
-    keras.utils.set_random_seed(seed)
     settings = settings_of(regime, experiment)
     result = run(
         regime,

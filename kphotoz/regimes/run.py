@@ -103,6 +103,7 @@ def run(
     """
     settings = settings or settings_of(regime, experiment)
     start = time.monotonic()
+    keras.utils.set_random_seed(seed)
     if regime.trainable.moves == "nothing":
         return _finish(models.load(base), None, None, start, experiment)
     samples = experiment.training(regime.data, fraction, seed)
