@@ -45,6 +45,7 @@ class Experiment:
         source = None
         if recipe.source is not None:
             source = data.open_survey(recipe.source.survey, **recipe.source.options)
+            source["train"].union(target["train"])  # refuses other bands or pixels
         experiment = cls(recipe, source, target)
         for splits in filter(None, (source, target)):
             _check_filled(splits)

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from kphotoz import regimes
@@ -128,3 +129,16 @@ def test_wrong_input_is_told_in_one_line(
 )
 def test_wrong_usage_ends_with_status_2(usage, arguments):
     assert "Error" in usage(*arguments)
+
+
+def test_a_source_of_other_pixels_is_refused_before_anything_is_trained(
+    kphotoz, surveys, tiny, make_sample, tmp_path
+):
+    sample = make_sample(60, 5, size=20, tag="wide")
+    path = tmp_path / "wide.npz"
+    ids = np.asarray(sample.table["id"], str)
+    np.savez(path, stamps=sample.images(), name=ids, zspec=sample.table["redshift"])
+    arguments = [*surveys["data"], *tiny, f"--source={path}", "--regimes=full"]
+    with pytest.raises(InputError, match="equal image_size"):
+        kphotoz("compare", *arguments, "--out", tmp_path / "run")
+    assert not (tmp_path / "run" / "jobs").exists()
