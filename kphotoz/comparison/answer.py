@@ -33,9 +33,11 @@ def answer(rows: list[dict], differences: list[dict], headline: str, seeds: int)
     if not tied:
         return f"{where} {ranked[0]} is best: {quoted}, resolved against all others."
     reason = "" if seeds >= 5 else f" (seeds: {seeds}; an ordering counts from 5)"
+    whole = len(tied) == len(ranked) - 1 and len(tied) > 1
+    rivals = "any other regime" if whole else ", ".join(tied)
     return (
         f"{where} {ranked[0]} is first with {quoted}, "
-        f"not resolved against {', '.join(tied)}{reason}."
+        f"not resolved against {rivals}{reason}."
     )
 
 

@@ -32,6 +32,11 @@ def test_a_winner_is_named_only_when_resolved_against_every_other():
     assert "not resolved against full" in text and "zero_shot" not in text
 
 
+def test_a_first_that_is_resolved_against_none_says_so_in_few_words():
+    rows = [row("lora", 0.02), row("full", 0.03), row("zero_shot", 0.05, 0.0)]
+    assert "not resolved against any other regime." in answer(rows, [], "nmad", 5)
+
+
 def test_few_seeds_are_said():
     rows = [row("lora", 0.02), row("full", 0.03)]
     assert "seeds: 3" in answer(rows, [], "nmad", 3)
