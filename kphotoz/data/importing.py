@@ -23,6 +23,7 @@ from kphotoz.files import atomic
 __all__ = ["CHUNK", "import_file", "open_file", "row_flags", "row_groups", "row_ids"]
 
 CHUNK = 256  # rows read at once; our choice
+_SAME_SOURCE = 1.0  # arcsec between repeats of one source; our choice
 
 
 def import_file(spec: FileSpec) -> str:
@@ -82,14 +83,14 @@ def row_groups(file: ImageFile) -> np.ndarray:
     """Returns the group of each row: mapped, by position, or each row its own.
 
     Args:
-        file: ImageFile. With `ra`, `dec` and a pixel scale, rows nearer to each other
-            than a cutout's side are one group.
+        file: ImageFile. With `ra` and `dec`, rows nearer to each other than a cutout's
+            side are one group; with unknown pixels, repeats of one source are.
     """
     table = file.table
     if "group" in table:
         return np.where(table["group"] == "", row_ids(file), table["group"])
-    if "ra" in table and "dec" in table and file.pixel_scale:
-        radius = file.size * file.pixel_scale
+    if "ra" in table and "dec" in table:
+        radius = file.size * file.pixel_scale if file.pixel_scale else _SAME_SOURCE
         groups = group_by_position(table["ra"], table["dec"], radius)
         return _prefixed(file, groups)
     return row_ids(file)

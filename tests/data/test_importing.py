@@ -7,6 +7,8 @@ import pytest
 
 from kphotoz import data
 from kphotoz.data.file_spec import FileSpec
+from kphotoz.data.importing import row_groups
+from kphotoz.data.readers import ImageFile
 from kphotoz.errors import InputError
 
 
@@ -105,6 +107,15 @@ def test_neighbours_on_the_sky_share_a_split(make_file):
     samples = data.open_file(spec(make_file("npz", **close), pixel_scale=0.4))
     # 6.4 arcsec wide cutouts 5 arcsec apart: one chain of friends, so one split
     assert sorted(map(len, samples.values())) == [0, 0, 0, 6]
+
+
+def test_repeats_of_a_source_share_a_group_where_pixels_are_unknown(make_file):
+    dec = np.array([0.0, 0.4, 9.0, 9.4, 20.0, 30.0]) / 3600
+    path = make_file("npz", ra=np.full(6, 10.0), dec=dec)
+    with ImageFile(spec(path)) as file:
+        groups = row_groups(file)
+    assert groups[0] == groups[1] and groups[2] == groups[3]
+    assert len(set(groups)) == 4
 
 
 def test_repeat_spectra_of_real_quasars_stay_together(real_data, survey_folder):
