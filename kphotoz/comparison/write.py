@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from kphotoz import data, features, report
+from kphotoz import data, report
 from kphotoz.comparison.aggregate import Tables, collect
 from kphotoz.comparison.answer import answer, crossover
 from kphotoz.comparison.deployment import Weights, neighbour_weights
@@ -13,7 +13,7 @@ from kphotoz.files import write_json
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
 from kphotoz.regimes.experiment import Experiment
-from kphotoz.regimes.forest import photometry
+from kphotoz.regimes.forest import noise, photometry
 from kphotoz.training.run_folder import write_parquet
 
 __all__ = ["summarize"]
@@ -77,7 +77,7 @@ def _deployment_weights(experiment: Experiment) -> Weights | None:
         return None
     splits = data.open_survey(where.like)
     test = experiment.tests()[where.sample]
-    softening = features.noise_sigma(test.images(limit=2000))
+    softening = noise(test)
     deployed = [photometry(sample, softening) for sample in splits.values()]
     return neighbour_weights(photometry(test, softening), np.concatenate(deployed))
 

@@ -119,12 +119,12 @@ class Experiment:
         """Returns a new model, its stretch and first guess fitted on `sample`."""
         from kphotoz import models
 
-        images = sample.images(limit=_FITTED_ON)
-        chosen = np.linspace(0, len(sample) - 1, len(images)).round().astype(int)
+        count = min(len(sample), _FITTED_ON)
+        chosen = np.linspace(0, len(sample) - 1, count).round().astype(int)
         info = sample.info
         return models.build_photoz(
             dict(self.recipe.model),
-            images,
+            sample.gather(chosen),
             sample.table[self.task.label][chosen],
             bands=info.bands,
             pixel_scale=info.pixel_scale,

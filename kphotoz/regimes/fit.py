@@ -1,6 +1,5 @@
 """One fit into one run folder: a base model, or a base adapted by a regime."""
 
-import json
 import pathlib
 
 import numpy as np
@@ -125,7 +124,7 @@ def _write(
     folder.save_json("environment", environment.describe(seed))
     folder.save_json("metrics", {"metrics": _metrics(columns, experiment)})
     folder.clear_checkpoints()
-    return json.loads((folder.path / "metrics.json").read_text())
+    return folder.read_json("metrics")
 
 
 def _metrics(columns: dict[str, np.ndarray], experiment: Experiment) -> list[dict]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from kphotoz import baselines, data, features
 
-__all__ = ["PhotometryForest", "photometry"]
+__all__ = ["PhotometryForest", "noise", "photometry"]
 
 _NOISE_FROM = 2000  # images; as many as stretches are fitted on
 
@@ -24,7 +24,7 @@ class PhotometryForest:
         self, train: "data.Sample", validation: "data.Sample", label: str
     ) -> "PhotometryForest":
         """Grows the forest on `train`, tuned on `validation`; returns itself."""
-        self._softening = features.noise_sigma(train.images(limit=_NOISE_FROM))
+        self._softening = noise(train)
         self._forest.fit(
             photometry(train, self._softening),
             train.table[label],
@@ -36,6 +36,11 @@ class PhotometryForest:
     def predict(self, sample: "data.Sample") -> np.ndarray:
         """Returns redshifts (n,) for a sample."""
         return self._forest.predict(photometry(sample, self._softening))
+
+
+def noise(sample: "data.Sample") -> np.ndarray:
+    """Returns the noise of a pixel in each band (band,), survey flux unit."""
+    return features.noise_sigma(sample.images(limit=_NOISE_FROM))
 
 
 def photometry(sample: "data.Sample", softening: np.ndarray) -> np.ndarray:

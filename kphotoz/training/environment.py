@@ -8,7 +8,7 @@ import sys
 
 import keras
 
-from kphotoz import __version__
+from kphotoz import __version__, backend
 
 __all__ = ["describe", "peak_memory_gib"]
 
@@ -27,9 +27,9 @@ def describe(seed: int | None = None) -> dict:
         "kphotoz": __version__,
         "python": platform.python_version(),
         "versions": versions,
-        "backend": keras.backend.backend(),
+        "backend": backend.name(),
         "precision": keras.config.dtype_policy().name,
-        "jit": keras.backend.backend() == "jax",
+        "jit": backend.jit_compile(),
         "devices": sorted(keras.distribution.list_devices()),
         "machine": platform.machine(),
         "cores": os.cpu_count(),

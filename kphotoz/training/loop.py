@@ -13,7 +13,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kphotoz import data
+from kphotoz import backend, data
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import checkpoint, optimizer
 from kphotoz.training.settings import Training
@@ -83,9 +83,8 @@ def train(
     steps = math.ceil(len(train_sample) / settings.batch_size)
     epochs = max(settings.epochs, math.ceil(settings.minimum_steps / steps))
     rule = optimizer.build(settings, steps * epochs)
-    # jit halves the speed of TensorFlow on a CPU; on JAX it is the only way to train.
-    jit = keras.backend.backend() == "jax"
-    model.compile(optimizer=rule, loss=task.loss(settings.loss), jit_compile=jit)
+    loss = task.loss(settings.loss)
+    model.compile(optimizer=rule, loss=loss, jit_compile=backend.jit_compile())
     rule.build(model.trainable_variables)
     progress = _resume(model, checkpoints)
     saved = time.monotonic()
