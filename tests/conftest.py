@@ -24,17 +24,42 @@ def real_data() -> pathlib.Path:
 class MemoryStore:
     """A split of a survey whose examples are in memory, as `Sample` reads one."""
 
-    def __init__(self, info, table: dict, pixels: np.ndarray) -> None:
-        self.info, self.table, self.pixels = info, table, pixels
+    def __init__(self, info, table: dict, inputs: np.ndarray) -> None:
+        self.info, self.table, self.inputs = info, table, inputs
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.inputs)
+
+
+def made_sample(redshift, inputs, bands, kind, name, tag, seed, magnitude=None):
+    """Returns a Sample of the given inputs with ids of its own."""
+    from kphotoz import data
+
+    count = len(redshift)
+    ids = np.array([f"{tag}{seed}-{i}" for i in range(count)], object)
+    nothing = np.full(count, np.nan)
+    table = {"id": ids, "group": ids, "redshift": redshift, "z_true": redshift}
+    table |= dict.fromkeys(("redshift_error", "magnitude", "ra", "dec"), nothing)
+    if magnitude is not None:
+        table["magnitude"] = magnitude
+    info = data.SurveyInfo(
+        name=f"{name}{tag}",
+        bands=tuple(bands),
+        pixel_scale=0.2 if kind == "image" else None,
+        unit="count",
+        kind=kind,
+        input_shape=inputs.shape[1:],
+        label_kind="spectroscopic",
+        counts={"train": count},
+        metadata={"licence": "none", "acknowledgement": "none"},
+    )
+    store = MemoryStore(info, table, inputs.astype("float32"))
+    return data.Sample([(store, np.arange(count))])
 
 
 @pytest.fixture(scope="session")
 def make_sample():
     """Returns a function that makes small samples of round, noisy, reddening blobs."""
-    from kphotoz import data
 
     def make(count: int, seed: int = 0, size: int = 16, bands: str = "gri", tag=""):
         random = np.random.default_rng(seed)
@@ -44,22 +69,31 @@ def make_sample():
         colour = 1 + redshift[:, None] * np.arange(len(bands))
         pixels = blob[None, :, :, None] * colour[:, None, None, :]
         pixels = pixels + random.normal(0, 0.02, pixels.shape)
-        ids = np.array([f"{tag}{seed}-{i}" for i in range(count)], object)
-        nothing = np.full(count, np.nan)
-        table = {"id": ids, "group": ids, "redshift": redshift, "z_true": redshift}
-        table |= {"redshift_error": nothing, "magnitude": nothing}
-        info = data.SurveyInfo(
-            name=f"blobs{tag}",
-            bands=tuple(bands),
-            pixel_scale=0.2,
-            unit="count",
-            image_size=size,
-            label_kind="spectroscopic",
-            counts={"train": count},
-            metadata={"licence": "none", "acknowledgement": "none"},
+        return made_sample(redshift, pixels, bands, "image", "blobs", tag, seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_catalog():
+    """Returns a function that makes small catalogues whose colours tell the redshift.
+
+    Magnitudes are 20 + noise in the first band; each next band is brighter by twice the
+    redshift; errors are a twentieth of the flux.
+    """
+
+    def make(count: int, seed: int = 0, bands: str = "gri", tag=""):
+        random = np.random.default_rng(seed)
+        redshift = random.uniform(0.1, 1.0, count)
+        first = 20 + random.normal(0, 0.5, count)
+        magnitude = first[:, None] - 2 * redshift[:, None] * np.arange(len(bands))
+        flux = 10 ** (-0.4 * (magnitude - 23.9))
+        flux = flux * (1 + 0.05 * random.normal(size=flux.shape))
+        inputs = np.stack([flux, 0.05 * flux], axis=-1)
+        last = magnitude[:, -1]
+        return made_sample(
+            redshift, inputs, bands, "catalog", "catalogue", tag, seed, last
         )
-        store = MemoryStore(info, table, pixels.astype("float32"))
-        return data.Sample([(store, np.arange(count))])
 
     return make
 

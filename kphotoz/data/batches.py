@@ -1,6 +1,6 @@
-"""tf.data pipelines: cached pixels, shuffled, batched, copied to the device last.
+"""tf.data pipelines: cached inputs, shuffled, batched, copied to the device last.
 
-The pixels of a split are cached once for all its subsets, regimes and epochs; what is
+The inputs of a split are cached once for all its subsets, regimes and epochs; what is
 shuffled are row numbers. So the order of data is a pure function of (seed, epoch,
 step), no global seed plays a part, and a run may go on in the middle of an epoch.
 """
@@ -41,7 +41,7 @@ def training_batches(
     weights: np.ndarray | None = None,
     first_step: int = 0,
 ) -> "tf.data.Dataset":
-    """Returns the batches of one epoch, (images, labels) or (images, labels, weights).
+    """Returns the batches of one epoch, (inputs, labels) or (inputs, labels, weights).
 
     Args:
         sample: Sample. What to train on.
@@ -53,8 +53,8 @@ def training_batches(
         first_step: int >= 0. Batches of this epoch that were already seen.
 
     Returns:
-        tf.data.Dataset of float32 tensors (batch, height, width, band), (batch,) and,
-        with weights, (batch,).
+        tf.data.Dataset of float32 tensors (batch, *input_shape), (batch,) and, with
+        weights, (batch,).
     """
     values = sample.table[labels] if isinstance(labels, str) else labels
     columns = [_aligned(sample, values, "labels")]
@@ -65,7 +65,7 @@ def training_batches(
 
 
 def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
-    """Returns batches of images in table order; the last batch may be short.
+    """Returns batches of inputs in table order; the last batch may be short.
 
     Args:
         sample: Sample. What to read.
@@ -111,18 +111,13 @@ def _batches(
 ) -> "tf.data.Dataset":
     tf = devices.tensorflow()
     sample.load()  # here, not in two readers at a time
-    shape = (
-        None,
-        sample.info.image_size,
-        sample.info.image_size,
-        len(sample.info.bands),
-    )
+    shape = (None, *sample.info.input_shape)
     shuffled = tuple(column[order] for column in columns)
 
     def read(rows: "tf.Tensor", *values: "tf.Tensor") -> "tf.Tensor | tuple":
-        images = tf.numpy_function(sample.gather, [rows], tf.float32)
-        images.set_shape(shape)
-        return (images, *values) if values else images
+        inputs = tf.numpy_function(sample.gather, [rows], tf.float32)
+        inputs.set_shape(shape)
+        return (inputs, *values) if values else inputs
 
     dataset = tf.data.Dataset.from_tensor_slices((order.astype(np.int64), *shuffled))
     # Two readers at a time: one copies while the other waits for the device.

@@ -14,9 +14,10 @@ __all__ = ["Sample"]
 
 
 class Sample:
-    """Examples of one or several survey splits; the catalogue in memory, pixels later.
+    """Examples of one or several survey splits; the table in memory, inputs later.
 
-    Subsets and unions share the pixels of the splits that they are made of.
+    Inputs are images or photometry. Subsets and unions share the inputs of the splits
+    that they are made of.
 
     Args:
         parts: sequence of (SplitStore, integer array). Rows of each split, in order.
@@ -37,8 +38,8 @@ class Sample:
     def table(self) -> dict[str, np.ndarray]:
         """One row per example.
 
-        `id`, `group` and `survey` are str; `redshift`, `redshift_error`, `z_true` and
-        `magnitude` float64, NaN where there is none.
+        `id`, `group` and `survey` are str; `redshift`, `redshift_error`, `z_true`,
+        `magnitude`, `ra` and `dec` [degree] float64, NaN where there is none.
         """
         table = {
             name: np.concatenate(
@@ -89,9 +90,9 @@ class Sample:
         """Returns this sample's rows followed by the other's.
 
         Raises:
-            InputError: bands, image size or pixel scale disagree.
+            InputError: bands, shape of the inputs, pixel scale or unit disagree.
         """
-        for field in ("bands", "image_size", "pixel_scale", "unit"):
+        for field in ("bands", "input_shape", "pixel_scale", "unit"):
             mine, theirs = getattr(self.info, field), getattr(other.info, field)
             if mine != theirs:
                 raise InputError(
@@ -101,14 +102,14 @@ class Sample:
                 )
         return Sample(self._parts + other._parts)
 
-    def images(self, limit: int | None = None) -> np.ndarray:
-        """Returns images in table order.
+    def inputs(self, limit: int | None = None) -> np.ndarray:
+        """Returns images or photometry in table order.
 
         Args:
             limit: int or None. At most so many, evenly spaced over the sample.
 
         Returns:
-            (n, height, width, band) float32 in the survey's unit.
+            (n, *input_shape) float32 in the survey's unit.
         """
         rows = np.arange(len(self))
         if limit is not None and limit < len(rows):
@@ -116,29 +117,28 @@ class Sample:
         return self.gather(rows)
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the images of the given row numbers, in their order.
+        """Returns the inputs of the given row numbers, in their order.
 
         Args:
             rows: (n,) integers in 0..len - 1.
 
         Returns:
-            (n, height, width, band) float32 in the survey's unit.
+            (n, *input_shape) float32 in the survey's unit.
         """
         rows = np.asarray(rows, np.int64)
-        size, bands = self.info.image_size, len(self.info.bands)
-        images = np.empty((len(rows), size, size, bands), np.float32)
+        inputs = np.empty((len(rows), *self.info.input_shape), np.float32)
         for (store, own), end in zip(self._parts, self._ends, strict=True):
             start = end - len(own)
             mine = (rows >= start) & (rows < end)
             if mine.any():
-                images[mine] = store.pixels[own[rows[mine] - start]]
-        return images
+                inputs[mine] = store.inputs[own[rows[mine] - start]]
+        return inputs
 
     def load(self) -> None:
-        """Reads the pixels now, once for all samples made of the same splits."""
+        """Reads the inputs now, once for all samples made of the same splits."""
         for store, rows in self._parts:
             if len(rows):
-                _ = store.pixels
+                _ = store.inputs
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of ids and labels in order, in hexadecimal."""

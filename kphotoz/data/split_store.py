@@ -1,4 +1,4 @@
-"""One split of one survey: its catalogue and its pixels, each read once, kept after."""
+"""One split of one survey: its table and its inputs, each read once, kept after."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "SplitStore"]
 
 TEXT_COLUMNS = ("id", "group")
-NUMBER_COLUMNS = ("redshift", "redshift_error", "z_true", "magnitude")
+NUMBER_COLUMNS = ("redshift", "redshift_error", "z_true", "magnitude", "ra", "dec")
 COLUMNS = TEXT_COLUMNS + NUMBER_COLUMNS
 _BATCH = 256  # examples read at once; our choice
 
@@ -54,16 +54,15 @@ class SplitStore:
         return table
 
     @functools.cached_property
-    def pixels(self) -> np.ndarray:
-        """The images, (n, height, width, band) float32, in memory or on disk."""
-        size, bands = self.info.image_size, len(self.info.bands)
-        pixels = _allocate((len(self), size, size, bands))
+    def inputs(self) -> np.ndarray:
+        """Images or photometry, (n, *input_shape) float32, in memory or on disk."""
+        inputs = _allocate((len(self), *self.info.input_shape))
         start = 0
-        for batch in self.read(["image"]):
-            stop = start + len(batch["image"])
-            pixels[start:stop] = batch["image"]
+        for batch in self.read([self.info.input]):
+            stop = start + len(batch[self.info.input])
+            inputs[start:stop] = batch[self.info.input]
             start = stop
-        return pixels
+        return inputs
 
     def _column(self, name: str, column: np.ndarray | None) -> np.ndarray:
         if name in TEXT_COLUMNS:

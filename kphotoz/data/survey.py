@@ -16,7 +16,7 @@ import numpy as np
 from kphotoz.backend import devices
 from kphotoz.data.sample import Sample
 from kphotoz.data.split_store import SplitStore
-from kphotoz.data.survey_info import SPLITS, SurveyInfo
+from kphotoz.data.survey_info import INPUTS, SPLITS, SurveyInfo
 from kphotoz.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -96,14 +96,16 @@ def describe_survey(name: str, **options: Any) -> SurveyInfo:
 def survey_info(builder: "tfds.core.DatasetBuilder", name: str) -> SurveyInfo:
     """Returns what a builder declares, as SurveyInfo."""
     metadata = dict(builder.info.metadata or {})
-    shape = builder.info.features["image"].shape
+    features = builder.info.features
+    kind = next(kind for kind, name in INPUTS.items() if name in features)
     scale = metadata.get("pixel_scale")
     return SurveyInfo(
         name=name,
         bands=tuple(metadata["bands"]),
         pixel_scale=None if scale is None else float(scale),
         unit=metadata["unit"],
-        image_size=int(shape[0]),
+        kind=kind,
+        input_shape=tuple(features[INPUTS[kind]].shape),
         label_kind=metadata["label_kind"],
         counts={
             split: int(info.num_examples) for split, info in builder.info.splits.items()

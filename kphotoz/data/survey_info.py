@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Any
 
-__all__ = ["SPLITS", "SurveyInfo"]
+__all__ = ["INPUTS", "SPLITS", "SurveyInfo"]
 
 SPLITS = ("train", "validation", "calibration", "test")
+# Kind of survey -> the feature that models read.
+INPUTS = {"image": "image", "catalog": "photometry"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,10 +16,11 @@ class SurveyInfo:
 
     Args:
         name: str. "builder/config".
-        bands: tuple of str. Band names in the order of the image's last axis.
+        bands: tuple of str. Band names in the order of the inputs' band axis.
         pixel_scale: float [arcsec] or None. None where it is unknown.
-        unit: str. Unit of the pixel values.
-        image_size: int [pixel]. Height and width of an image.
+        unit: str. Unit of the inputs.
+        kind: "image" (pixels) or "catalog" (fluxes and their errors).
+        input_shape: tuple of int. (height, width, band), or (band, 2).
         label_kind: str. "photometric", "spectroscopic", …
         counts: dict of str to int. Examples in each split.
         metadata: dict. Everything the builder declares.
@@ -27,7 +30,18 @@ class SurveyInfo:
     bands: tuple[str, ...]
     pixel_scale: float | None
     unit: str
-    image_size: int
+    kind: str
+    input_shape: tuple[int, ...]
     label_kind: str
     counts: dict[str, int]
     metadata: dict[str, Any]
+
+    @property
+    def input(self) -> str:
+        """The name of the feature that models read."""
+        return INPUTS[self.kind]
+
+    @property
+    def image_size(self) -> int | None:
+        """Height and width of an image [pixel]; None for a catalogue."""
+        return self.input_shape[0] if self.kind == "image" else None

@@ -40,7 +40,7 @@ class PhotometryForest:
 
 def noise(sample: "data.Sample") -> np.ndarray:
     """Returns the noise of a pixel in each band (band,), survey flux unit."""
-    return features.noise_sigma(sample.images(limit=_NOISE_FROM))
+    return features.noise_sigma(sample.inputs(limit=_NOISE_FROM))
 
 
 def photometry(sample: "data.Sample", softening: np.ndarray) -> np.ndarray:

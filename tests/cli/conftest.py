@@ -48,7 +48,7 @@ def surveys(make_sample, tmp_path_factory):
         sample = make_sample(count, seed, tag=name)
         path = folder / f"{name}.npz"
         ids = np.asarray(sample.table["id"], str)
-        np.savez(path, stamps=sample.images(), name=ids, zspec=sample.table["redshift"])
+        np.savez(path, stamps=sample.inputs(), name=ids, zspec=sample.table["redshift"])
         paths.append(path)
     data = [f"--data={paths[0]}", *READING]
     return {"data": data, "source": [f"--source={paths[1]}"], "paths": paths}

@@ -137,7 +137,7 @@ def test_a_source_of_other_pixels_is_refused_before_anything_is_trained(
     sample = make_sample(60, 5, size=20, tag="wide")
     path = tmp_path / "wide.npz"
     ids = np.asarray(sample.table["id"], str)
-    np.savez(path, stamps=sample.images(), name=ids, zspec=sample.table["redshift"])
+    np.savez(path, stamps=sample.inputs(), name=ids, zspec=sample.table["redshift"])
     arguments = [*surveys["data"], *tiny, f"--source={path}", "--regimes=full"]
     with pytest.raises(InputError, match="equal image_size"):
         kphotoz("compare", *arguments, "--out", tmp_path / "run")

@@ -102,7 +102,7 @@ def test_survey_is_predicted_split_by_split(folder, model, monkeypatch):
     table = parquet.read_table(out).to_pydict()
     assert sorted(map(int, table["id"])) == list(range(40))
     row = table["id"].index(samples["test"].table["id"][0])
-    wanted = keras.ops.convert_to_numpy(model(samples["test"].images()[:1]))[0, 0]
+    wanted = keras.ops.convert_to_numpy(model(samples["test"].inputs()[:1]))[0, 0]
     np.testing.assert_allclose(table["z_pred"][row], wanted, rtol=1e-4)
     with pytest.raises(InputError, match="Unknown split"):
         run(folder, f"{name}:training", "--out", out)

@@ -46,7 +46,7 @@ def test_order_is_a_function_of_seed_epoch_and_step_alone(tiny):
 def test_ordered_batches_come_in_table_order_with_a_short_last_one(tiny):
     got = [batch.numpy() for batch in ordered_batches(tiny["train"], batch_size=15)]
     assert [len(batch) for batch in got] == [15, 15, 10]
-    np.testing.assert_array_equal(np.concatenate(got), tiny["train"].images())
+    np.testing.assert_array_equal(np.concatenate(got), tiny["train"].inputs())
 
 
 def test_last_step_is_the_copy_to_the_device(tiny, monkeypatch):

@@ -27,7 +27,7 @@ def test_imported_survey_holds_every_row_once(make_file, plain_cutouts):
     images, columns = plain_cutouts()
     seen = {}
     for sample in samples.values():
-        for name, image in zip(sample.table["id"], sample.images(), strict=True):
+        for name, image in zip(sample.table["id"], sample.inputs(), strict=True):
             seen[name] = image
     assert sorted(seen) == sorted(columns["id"].tolist())
     for row, name in enumerate(columns["id"].tolist()):

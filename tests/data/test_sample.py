@@ -8,7 +8,7 @@ from kphotoz.errors import InputError
 def test_table_and_pixels_hold_what_the_builder_wrote_in_its_order(tiny, make_example):
     train = tiny["train"]
     assert len(train) == 40 and len(tiny["calibration"]) == 0
-    for row, image in enumerate(train.images()):
+    for row, image in enumerate(train.inputs()):
         wanted = make_example(row)
         np.testing.assert_array_equal(image, wanted["image"])
         assert train.table["id"][row] == wanted["id"]
@@ -20,14 +20,14 @@ def test_table_and_pixels_hold_what_the_builder_wrote_in_its_order(tiny, make_ex
 def test_subset_of_a_subset_shares_the_pixels_and_keeps_the_order(tiny, make_example):
     subset = tiny["train"].select(np.array([30, 2, 7])).select([False, True, True])
     assert list(subset.table["id"]) == ["object-7", "object-30"]
-    np.testing.assert_array_equal(subset.images()[1], make_example(30)["image"])
+    np.testing.assert_array_equal(subset.inputs()[1], make_example(30)["image"])
     assert subset._parts[0][0] is tiny["train"]._parts[0][0]
 
 
 def test_union_puts_the_second_sample_after_the_first(tiny, make_example):
     both = tiny["train"].select([0, 39]).union(tiny["test"])
     assert len(both) == 12
-    np.testing.assert_array_equal(both.images()[2], make_example(40)["image"])
+    np.testing.assert_array_equal(both.inputs()[2], make_example(40)["image"])
     np.testing.assert_array_equal(
         both.gather(np.array([11, 0])),
         [make_example(49)["image"], make_example(0)["image"]],
@@ -35,7 +35,7 @@ def test_union_puts_the_second_sample_after_the_first(tiny, make_example):
 
 
 def test_limited_images_are_spread_over_the_sample(tiny, make_example):
-    images = tiny["train"].images(limit=3)
+    images = tiny["train"].inputs(limit=3)
     wanted = [make_example(number)["image"] for number in (0, 20, 39)]
     np.testing.assert_array_equal(images, wanted)
 

@@ -63,7 +63,7 @@ def test_zero_shot_predicts_what_the_base_predicts(experiment, base):
     result = run(regimes.get("zero_shot"), experiment, seed=1, base=base)
     sample = experiment.target["test"]
     plain = keras.saving.load_model(base, compile=False)
-    expected = plain.predict(sample.images(), verbose=0)[:, 0]
+    expected = plain.predict(sample.inputs(), verbose=0)[:, 0]
     np.testing.assert_allclose(result.predict(sample), expected, atol=1e-5)
     assert result.cost["examples_seen"] == 0
 
