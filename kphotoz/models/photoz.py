@@ -17,6 +17,7 @@ from kphotoz.layers import (
     RandomDihedral,
 )
 from kphotoz.models.architecture import resolve
+from kphotoz.models.dense import dense_stack, redshift_head
 from kphotoz.models.resnet import resnet18_trunk
 from kphotoz.models.small_cnn import small_cnn_trunk
 
@@ -72,7 +73,7 @@ def build_photoz(
         features = parts[0]
         if len(parts) > 1:
             features = keras.layers.Concatenate(name="features")(parts)
-        redshift = _head(settings, features, labels)
+        redshift = redshift_head(settings, features, labels)
         return keras.Model(pixels, redshift, name=f"photoz_{settings['name']}")
 
 
@@ -154,52 +155,10 @@ def _photometry_branch(
         outputs = keras.layers.Dropout(
             settings["quantile_dropout"], name="photometry_dropout_0"
         )(outputs)
-    for number, units in enumerate(settings["photometry_units"], start=1):
-        layer = keras.layers.Dense(
-            units,
-            activation="silu",
-            kernel_initializer="he_normal",
-            name=f"photometry_dense_{number}",
-        )
-        outputs = layer(outputs)
-        if settings["photometry_dropout"]:
-            outputs = keras.layers.Dropout(
-                settings["photometry_dropout"], name=f"photometry_dropout_{number}"
-            )(outputs)
-    return outputs
-
-
-def _head(settings: dict[str, Any], features: Any, labels: np.ndarray) -> Any:
-    """Returns the redshift: dense layers, then one that starts at the median label.
-
-    With bins the last layer joins the weights of `head_bins` (a softmax) with redshifts
-    that start at the quantiles of the labels.
-    """
-    outputs = features
-    for number, units in enumerate(settings["head_units"], start=1):
-        layer = keras.layers.Dense(
-            units, activation="silu", name=f"head_dense_{number}"
-        )
-        outputs = layer(outputs)
-        if settings["head_dropout"]:
-            outputs = keras.layers.Dropout(
-                settings["head_dropout"], name=f"head_dropout_{number}"
-            )(outputs)
-    median, bins = float(np.median(labels)), settings["redshift_bins"]
-    spread = 0.7413 * float(np.subtract(*np.percentile(labels, [75, 25])))
-    if bins:
-        outputs = keras.layers.Dense(
-            bins, activation="softmax", dtype="float32", name="head_bins"
-        )(outputs)
-    last = keras.layers.Dense(
-        1,
-        kernel_initializer=keras.initializers.VarianceScaling(max(spread, 1e-3) ** 2),
-        bias_initializer=keras.initializers.Constant(median),
-        dtype="float32",
-        name="head_redshift",
+    return dense_stack(
+        outputs,
+        settings["photometry_units"],
+        settings["photometry_dropout"],
+        "photometry",
+        initializer="he_normal",
     )
-    redshift = last(outputs)
-    if bins:
-        centres = np.quantile(labels, (np.arange(bins) + 0.5) / bins) - median
-        last.kernel.assign(centres[:, None].astype("float32"))
-    return redshift
