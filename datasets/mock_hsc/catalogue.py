@@ -1,4 +1,4 @@
-"""Who is in the mock survey, and what is known of each: everything but the pixels.
+"""Who is in the mock survey, and what is known of each: everything but what is seen.
 
 The sky is read field by field, each with random streams of its own made of (stream,
 seed, selection, field). So a larger count contains the smaller one, label noise changes
@@ -17,7 +17,7 @@ FILTERS = tuple(f"hsc2017-{band}" for band in ("g", "r2", "i2", "z", "y"))
 SELECTIONS = ("deep", "bright")
 
 # Streams of random numbers; the stamps' stream is separate from all of these.
-GALAXIES, LABELS, NEIGHBOURS, CALIBRATION, STAMPS = range(5)
+GALAXIES, LABELS, NEIGHBOURS, CALIBRATION, STAMPS, PHOTOMETRY = range(6)
 
 DEEP_LIMIT = 23.5  # i; all galaxies to here
 DEEP_AREA = 0.05  # square degrees a field, about 2,400 galaxies
@@ -40,7 +40,8 @@ def draw(
 
     Returns:
         dict of arrays (count, ...): the entries of `population.draw_field` and `id`
-        (str), `key` (integers that seed the stamp), `redshift`, `redshift_error`.
+        (str), `key` (integers that seed the stamp), `deviate` (band; normal, the noise
+        of a catalogue in units of its error), `redshift`, `redshift_error`.
     """
     parts, total, number = [], 0, 0
     while total < count:
@@ -101,6 +102,8 @@ def _field(seed: int, selection: str, number: int, labels: str) -> dict:
     chosen["id"] = np.array([f"{stem}-{row}" for row in range(count)], object)
     key = [STAMPS, seed, SELECTIONS.index(selection), number]
     chosen["key"] = np.array([[*key, row] for row in range(count)]).reshape(count, 5)
+    noise = _stream(PHOTOMETRY, seed, selection, number)
+    chosen["deviate"] = noise.standard_normal((count, len(FILTERS)))
     if labels == "template_fit":
         flux, error = template_fit.observe(
             _many_bands(chosen), _stream(LABELS, seed, selection, number)

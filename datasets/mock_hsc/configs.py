@@ -1,14 +1,19 @@
-"""The configurations of the mock survey: names, options, bands, depths."""
+"""The configurations of the mock survey: names, options, bands, depths.
+
+Eight combinations of label noise, selection and depth, each as images and as a
+catalogue of the same galaxies, whose name ends in `_catalog`.
+"""
 
 import dataclasses
 import functools
+import itertools
 import re
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from kphotoz.errors import InputError, unknown
-from kphotoz_datasets.simulate import stamps
+from kphotoz_datasets.simulate import photometry, stamps
 
 __all__ = ["BANDS", "CONFIGS", "MockHSCConfig", "config", "named"]
 
@@ -28,6 +33,7 @@ CHOICES = {
     "labels": ("template_fit", "exact"),
     "selection": ("deep", "bright"),
     "depth": ("deep", "wide"),
+    "kind": ("image", "catalog"),
 }
 # What a changed size adds to a configuration's name.
 LETTERS = {"count": "n", "seed": "s", "image_size": "p"}
@@ -41,12 +47,13 @@ class MockHSCConfig(tfds.core.BuilderConfig):
     Args:
         count: int >= 10. Galaxies in all splits together.
         seed: int >= 0. Another seed has other galaxies.
-        image_size: int >= 8. Pixels a side.
+        image_size: int >= 8. Pixels a side; of no meaning for a catalogue.
         labels: str. "template_fit" (photometric redshifts with their errors) or
             "exact" (the true redshift).
         selection: str. "deep" (all galaxies of i < 23.5) or "bright" (as HSC's
             spectroscopic sample in redshift, i and g - z).
         depth: str. "deep" or "wide": noise and seeing of those HSC layers.
+        kind: str. "image" or "catalog" (fluxes and their errors, no pixels).
     """
 
     count: int = 4000
@@ -55,6 +62,7 @@ class MockHSCConfig(tfds.core.BuilderConfig):
     labels: str = "template_fit"
     selection: str = "deep"
     depth: str = "deep"
+    kind: str = "image"
 
     def imaging(self) -> stamps.Imaging:
         """Returns what the telescope does to the galaxies of this survey."""
@@ -62,36 +70,49 @@ class MockHSCConfig(tfds.core.BuilderConfig):
             self.image_size, PIXEL_SCALE, SEEING[self.depth], DEPTHS[self.depth]
         )
 
+    def aperture(self) -> photometry.Aperture:
+        """Returns how fluxes of this survey's catalogue are measured."""
+        return photometry.Aperture(SEEING[self.depth], DEPTHS[self.depth])
 
-def _describe(labels: str, selection: str, depth: str) -> str:
+    def options(self) -> dict[str, int | str]:
+        """Returns the options that this survey is made with."""
+        unused = {"image_size"} if self.kind == "catalog" else set()
+        return {
+            key: getattr(self, key) for key in (*LETTERS, *CHOICES) if key not in unused
+        }
+
+
+def _describe(labels: str, selection: str, depth: str, kind: str) -> str:
     label = {"template_fit": "template-fit redshifts", "exact": "exact redshifts"}
     chosen = {"deep": "galaxies of i < 23.5", "bright": "galaxies as HSC spectroscopy"}
-    return f"{chosen[selection]}, {label[labels]}, HSC {depth.capitalize()} imaging"
+    seen = {"image": "imaging", "catalog": "photometry"}
+    layer = f"HSC {depth.capitalize()} {seen[kind]}"
+    return f"{chosen[selection]}, {label[labels]}, {layer}"
 
 
-def _plain_name(labels: str, selection: str, depth: str) -> str:
+def _plain_name(labels: str, selection: str, depth: str, kind: str) -> str:
     short = {
         ("template_fit", "deep", "deep"): "photometric",
         ("exact", "bright", "wide"): "spectroscopic",
     }
-    return short.get((labels, selection, depth), f"{labels}-{selection}-{depth}")
+    switches = (labels, selection, depth)
+    end = "_catalog" if kind == "catalog" else ""
+    return short.get(switches, "-".join(switches)) + end
 
 
 def _plain_configs() -> dict[str, MockHSCConfig]:
-    """Returns the eight combinations of label noise, selection and depth by name."""
+    """Returns the sixteen combinations of the four switches by name."""
     configs = {}
-    for labels in CHOICES["labels"]:
-        for selection in CHOICES["selection"]:
-            for depth in CHOICES["depth"]:
-                name = _plain_name(labels, selection, depth)
-                configs[name] = MockHSCConfig(
-                    name=name,
-                    description=_describe(labels, selection, depth),
-                    count=COUNTS[selection],
-                    labels=labels,
-                    selection=selection,
-                    depth=depth,
-                )
+    for kind in CHOICES["kind"]:
+        for values in itertools.product(*(CHOICES[key] for key in list(CHOICES)[:3])):
+            switches = dict(zip(CHOICES, (*values, kind), strict=True))
+            name = _plain_name(**switches)
+            configs[name] = MockHSCConfig(
+                name=name,
+                description=_describe(**switches),
+                count=COUNTS[switches["selection"]],
+                **switches,
+            )
     return configs
 
 
@@ -102,11 +123,11 @@ def config(name: str = "photometric", **options) -> MockHSCConfig:
     """Returns a named configuration, with options changed and a name that says so.
 
     Args:
-        name: str. One of the eight named ones, such as "photometric".
-        **options: `count`, `seed`, `image_size`, `labels`, `selection`, `depth` as in
-            `MockHSCConfig`. An option that differs from the named configuration of
-            these labels, selection and depth enters the name:
-            "photometric-n12000-s3".
+        name: str. One of the sixteen named ones, such as "photometric" or
+            "photometric_catalog".
+        **options: `count`, `seed`, `image_size`, `labels`, `selection`, `depth`, `kind`
+            as in `MockHSCConfig`. A size that differs from the named configuration of
+            these switches enters the name: "photometric-n12000-s3".
 
     Raises:
         InputError: an unknown name or option, or a value that cannot be.
@@ -122,6 +143,11 @@ def config(name: str = "photometric", **options) -> MockHSCConfig:
             raise unknown(f"`{key}` of mock_hsc", value, CHOICES[key])
     plain = CONFIGS[_plain_name(**switches)]
     sizes = _checked_sizes(options)
+    if plain.kind == "catalog" and "image_size" in sizes:
+        raise InputError(
+            f"Wanted: options of a catalogue for mock_hsc/{plain.name}, which has no "
+            f"images. Received: image_size={sizes['image_size']}. Leave it out."
+        )
     return _sized(plain.name, *(sizes.get(key, getattr(plain, key)) for key in LETTERS))
 
 
@@ -148,6 +174,8 @@ def named(name: str) -> MockHSCConfig | None:
     if not found:
         return None
     given = {k: v for k, v in zip(LETTERS, found.groups(), strict=True) if v}
+    if "image_size" in given and CONFIGS[stem].kind == "catalog":
+        return None
     wanted = config(stem, **given)
     return wanted if wanted.name == name else None
 

@@ -1,6 +1,6 @@
 """The embedded mock survey: simulated galaxies as Hyper Suprime-Cam sees them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -9,17 +9,15 @@ from kphotoz_datasets import _building
 from kphotoz_datasets.mock_hsc import catalogue
 from kphotoz_datasets.mock_hsc.configs import (
     BANDS,
-    CHOICES,
     CONFIGS,
     DEPTHS,
-    LETTERS,
     PIXEL_SCALE,
     SEEING,
     MockHSCConfig,
     config,
     named,
 )
-from kphotoz_datasets.simulate import workers
+from kphotoz_datasets.simulate import photometry, workers
 
 __all__ = ["Builder", "MockHSCConfig", "config"]
 
@@ -54,16 +52,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Returns features, units and bands of the survey."""
-        size = self.builder_config.image_size
+        seen = _seen(self.builder_config)
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Tensor(
-                        shape=(size, size, len(BANDS)),
-                        dtype=np.float32,
-                        encoding="bytes",
-                        doc="counts, zero point 27 AB; height, width, band g r i z y",
-                    ),
+                    **seen,
                     "redshift": _number("the label"),
                     "redshift_error": _number("its standard error"),
                     "z_true": _number("the true redshift"),
@@ -72,7 +65,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "group": tfds.features.Text(doc="equal for the same galaxy"),
                 }
             ),
-            supervised_keys=("image", "redshift"),
+            supervised_keys=(*seen, "redshift"),
             metadata=tfds.core.MetadataDict(_metadata(self.builder_config)),
         )
 
@@ -92,6 +85,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _download_and_prepare(self, *args, **kwargs) -> None:
         chosen = self.builder_config
+        if chosen.kind == "catalog":
+            super()._download_and_prepare(*args, **kwargs)
+            return
         neighbours = catalogue.neighbour_pool(chosen.seed, chosen.selection)
         with workers.StampPool(chosen.imaging(), neighbours, chosen.count) as pool:
             self._pool = pool
@@ -116,12 +112,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, table: dict[str, np.ndarray]) -> Iterator[tuple]:
         """Yields (id, example) for the galaxies of `table`, in order."""
-        for row, image in enumerate(self._pool.draw(table)):
+        (name,) = _seen(self.builder_config)
+        for row, values in enumerate(self._observe(table)):
             identity = table["id"][row]
             yield (
                 identity,
                 {
-                    "image": image,
+                    name: values,
                     "redshift": np.float32(table["redshift"][row]),
                     "redshift_error": np.float32(table["redshift_error"][row]),
                     "z_true": np.float32(table["z"][row]),
@@ -131,6 +128,31 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 },
             )
 
+    def _observe(self, table: dict[str, np.ndarray]) -> Iterable[np.ndarray]:
+        """Returns what is seen of each galaxy: stamps, or fluxes with errors."""
+        if self.builder_config.kind == "image":
+            return self._pool.draw(table)
+        aperture = self.builder_config.aperture()
+        return aperture.measure(table["flux"], table["radius"], table["deviate"])
+
+
+def _seen(chosen: MockHSCConfig) -> dict[str, tfds.features.Tensor]:
+    """Returns the feature that models read, by its name."""
+    if chosen.kind == "catalog":
+        feature = tfds.features.Tensor(
+            shape=(len(BANDS), 2),
+            dtype=np.float32,
+            doc="total flux and its standard error, uJy (AB 23.9); band g r i z y",
+        )
+        return {"photometry": feature}
+    feature = tfds.features.Tensor(
+        shape=(chosen.image_size, chosen.image_size, len(BANDS)),
+        dtype=np.float32,
+        encoding="bytes",
+        doc="counts, zero point 27 AB; height, width, band g r i z y",
+    )
+    return {"image": feature}
+
 
 def _number(doc: str) -> tfds.features.Scalar:
     return tfds.features.Scalar(dtype=np.float32, doc=doc)
@@ -138,11 +160,16 @@ def _number(doc: str) -> tfds.features.Scalar:
 
 def _metadata(chosen: MockHSCConfig) -> dict:
     exact = chosen.labels == "exact"
+    if chosen.kind == "catalog":
+        scale, unit, zero_point = None, "uJy", photometry.ZERO_POINT
+    else:
+        scale, unit = PIXEL_SCALE, "counts, zero point 27 AB (as HSC coadds)"
+        zero_point = 27.0
     return {
         "bands": list(BANDS),
-        "pixel_scale": PIXEL_SCALE,
-        "unit": "counts, zero point 27 AB (as HSC coadds)",
-        "zero_point": [27.0] * len(BANDS),
+        "pixel_scale": scale,
+        "unit": unit,
+        "zero_point": [zero_point] * len(BANDS),
         "magnitude_system": "AB",
         "filters": list(catalogue.FILTERS),
         "psf_fwhm": list(SEEING[chosen.depth]),
@@ -152,5 +179,5 @@ def _metadata(chosen: MockHSCConfig) -> dict:
         "acknowledgement": "See ACKNOWLEDGEMENT.md of mock_hsc.",
         "depth_5_sigma": list(DEPTHS[chosen.depth]),
         "caveat": "Simulated; not for n(z) science.",
-        "options": {key: getattr(chosen, key) for key in (*LETTERS, *CHOICES)},
+        "options": chosen.options(),
     }

@@ -9,7 +9,8 @@ class MockHSCTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = mock_hsc_dataset_builder.Builder
     SPLITS = {"train": 12, "validation": 2, "calibration": 2, "test": 4}
     BUILDER_CONFIG_NAMES_TO_TEST = [
-        mock_hsc_dataset_builder.config("spectroscopic", count=20, image_size=8)
+        mock_hsc_dataset_builder.config("spectroscopic", count=20, image_size=8),
+        mock_hsc_dataset_builder.config("photometric_catalog", count=20),
     ]
 
 

@@ -119,9 +119,9 @@ def test_survey_loads_by_name_and_tells_unit_bands_and_filters(surveys):
     )
 
 
-def test_eight_configurations_switch_three_effects_alone():
-    switches = {(c.labels, c.selection, c.depth) for c in CONFIGS.values()}
-    assert len(switches) == len(CONFIGS) == 8
+def test_configurations_switch_three_effects_alone_for_images_and_catalogues():
+    switches = {(c.labels, c.selection, c.depth, c.kind) for c in CONFIGS.values()}
+    assert len(switches) == len(CONFIGS) == 16
 
 
 def test_names_tell_changed_options_and_read_back():
