@@ -16,7 +16,9 @@ import numpy as np
 from kphotoz import backend, data
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import checkpoint, optimizer
+from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
+from kphotoz.training.smoothing import smooth
 
 __all__ = ["Outcome", "predict", "train"]
 
@@ -29,7 +31,10 @@ _CHECKED_STEPS = (1, 2)
 
 @dataclasses.dataclass
 class Outcome:
-    """What training did: a row per epoch, the best score, and the examples seen."""
+    """What training did: a row per epoch, the best score, and the examples seen.
+
+    `best_score` is the lowest smoothed score, which chose `best_epoch`.
+    """
 
     history: list[dict]
     best_epoch: int
@@ -44,6 +49,9 @@ class _Progress:
     best_epoch: int = -1
     best_score: float = math.inf
     history: list[dict] = dataclasses.field(default_factory=list)
+    smoothed: float | None = None
+    waited: int = 0  # judgements since the best
+    plateau: Plateau | None = None
     best: dict[str, np.ndarray] | None = None
 
 
@@ -82,27 +90,33 @@ def train(
     start = time.monotonic()
     steps = math.ceil(len(train_sample) / settings.batch_size)
     epochs = max(settings.epochs, math.ceil(settings.minimum_steps / steps))
-    rule = optimizer.build(settings, steps * epochs)
-    loss = task.loss(settings.loss)
-    model.compile(optimizer=rule, loss=loss, jit_compile=backend.jit_compile())
-    rule.build(model.trainable_variables)
-    progress = _resume(model, checkpoints)
+    _compile(model, task, settings, steps * epochs)
+    progress = _resume(model, checkpoints, settings)
     saved = time.monotonic()
     checks = list(_CHECKED_STEPS[progress.epoch * steps :]) if verify else []
+    labels = _labels(train_sample, task, settings)
     for epoch in range(progress.epoch, epochs):
+        if _stopped(progress, settings):
+            break
         batches = data.training_batches(
-            train_sample, batch_size=settings.batch_size, seed=seed, epoch=epoch
+            train_sample,
+            batch_size=settings.batch_size,
+            seed=seed,
+            epoch=epoch,
+            labels=labels,
         )
         loss = _epoch(model, batches, checks, verify)
         progress.epoch = epoch + 1
         # Small samples take many short epochs: judge as often as a large one is judged.
         if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
             continue
-        _judge(model, validation, task, progress, loss)
+        score = _judge(model, validation, task, progress, settings)
+        _note(model, progress, settings, loss, score)
         if log is not None:
             log(_line(progress.history[-1], epochs))
         due = time.monotonic() - saved > _CHECKPOINT_SECONDS
-        if checkpoints is not None and (due or epoch + 1 == epochs):
+        last = progress.epoch == epochs or _stopped(progress, settings)
+        if checkpoints is not None and (due or last):
             _save(model, checkpoints, progress)
             saved = time.monotonic()
     _write_weights(model, progress.best)
@@ -110,9 +124,30 @@ def train(
         progress.history,
         progress.best_epoch,
         progress.best_score,
-        epochs * len(train_sample),
+        progress.epoch * len(train_sample),
         time.monotonic() - start,
     )
+
+
+def _compile(
+    model: keras.Model, task: RedshiftTask, settings: Training, steps: int
+) -> None:
+    rule = optimizer.build(settings, steps)
+    loss = task.loss(settings.loss)
+    model.compile(optimizer=rule, loss=loss, jit_compile=backend.jit_compile())
+    rule.build(model.trainable_variables)
+
+
+def _labels(
+    sample: "data.Sample", task: RedshiftTask, settings: Training
+) -> np.ndarray:
+    labels = sample.table[task.label]
+    return np.clip(labels, *settings.label_clamp) if settings.label_clamp else labels
+
+
+def _stopped(progress: _Progress, settings: Training) -> bool:
+    patience = settings.early_stopping
+    return patience is not None and progress.waited >= patience
 
 
 def _epoch(
@@ -137,18 +172,38 @@ def _judge(
     validation: "data.Sample",
     task: RedshiftTask,
     progress: _Progress,
-    loss: float,
-) -> None:
+    settings: Training,
+) -> float:
+    """Returns the validation score; keeps the weights if it is the best so far."""
     raw = _weights(model)
     if model.optimizer.use_ema:
         model.optimizer.write_average(model.trainable_variables)
     score = task.score(predict(model, validation), validation.table[task.label])
-    if score < progress.best_score or progress.best is None:
-        progress.best_score, progress.best_epoch = score, progress.epoch
+    progress.smoothed = smooth(progress.smoothed, score, settings.score_smoothing)
+    progress.waited += 1
+    if progress.smoothed < progress.best_score or progress.best is None:
+        progress.best_score, progress.best_epoch = progress.smoothed, progress.epoch
         progress.best = _weights(model)
+        progress.waited = 0
     if model.optimizer.use_ema:
         _write_weights(model, raw)
+    return score
+
+
+def _note(
+    model: keras.Model,
+    progress: _Progress,
+    settings: Training,
+    loss: float,
+    score: float,
+) -> None:
+    """Adds a row to the history; a plateau schedule sets the next epoch's rate."""
     row = {"epoch": progress.epoch, "loss": float(loss), "score": score}
+    if settings.score_smoothing != "none":
+        row["smoothed_score"] = progress.smoothed
+    if progress.plateau is not None:
+        row["learning_rate"] = progress.plateau.rate
+        model.optimizer.learning_rate = progress.plateau.step(score)
     progress.history.append(row)
 
 
@@ -167,17 +222,17 @@ def _write_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 def _save(model: keras.Model, folder: pathlib.Path, progress: _Progress) -> None:
     arrays = checkpoint.state(model)
     arrays |= {f"best/{name}": array for name, array in progress.best.items()}
-    facts = {
-        name: getattr(progress, name)
-        for name in ("epoch", "best_epoch", "best_score", "history")
-    }
+    facts = dataclasses.asdict(dataclasses.replace(progress, best=None))
     checkpoint.save(folder / "last.safetensors", arrays, facts)
 
 
-def _resume(model: keras.Model, folder: pathlib.Path | None) -> _Progress:
+def _resume(
+    model: keras.Model, folder: pathlib.Path | None, settings: Training
+) -> _Progress:
     path = folder / "last.safetensors" if folder is not None else None
     if path is None or not path.exists():
-        return _Progress()
+        starts = settings.schedule == "plateau"
+        return _Progress(plateau=Plateau(settings.learning_rate) if starts else None)
     arrays, facts = checkpoint.load(path)
     best = {
         name.removeprefix("best/"): array
@@ -185,7 +240,9 @@ def _resume(model: keras.Model, folder: pathlib.Path | None) -> _Progress:
         if name.startswith("best/")
     }
     checkpoint.restore(model, arrays)
-    return _Progress(**facts, best=best)
+    if facts["plateau"] is not None:
+        facts["plateau"] = Plateau(**facts["plateau"])
+    return _Progress(**facts | {"best": best})
 
 
 def _line(row: dict, epochs: int) -> str:

@@ -1,17 +1,19 @@
-"""The optimiser of a training run: decoupled weight decay, warm-up and cosine decay."""
+"""The optimisers of a training run, both of which can average weights beside them."""
 
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
+from kphotoz.training.schedule import rate_of
 from kphotoz.training.settings import Training
 
-__all__ = ["AveragedAdamW", "build"]
+__all__ = ["AveragedAdamL2", "AveragedAdamW", "build"]
 
 
-class AveragedAdamW(keras.optimizers.AdamW):
-    """AdamW that keeps a moving average of the weights beside them.
+class _Averaged:
+    """Keeps a moving average of the weights beside them.
 
     Keras' own optimisers replace the weights by their average at the end of every
     `fit`, which would disturb a run of several calls, and on JAX leave both in one
@@ -29,29 +31,70 @@ class AveragedAdamW(keras.optimizers.AdamW):
             variable.assign(np.array(keras.ops.convert_to_numpy(variable.value)))
 
 
-def build(settings: Training, steps: int) -> AveragedAdamW:
+class AveragedAdamW(_Averaged, keras.optimizers.AdamW):
+    """AdamW, whose decay stands apart from the gradient, with averaged weights."""
+
+
+class AveragedAdamL2(_Averaged, keras.optimizers.Adam):
+    """Adam whose decay is part of the gradient, with averaged weights.
+
+    With the clipped gradient g of the loss, a step t = 1, 2, ... is
+
+        g <- g + l2 w
+        m <- beta_1 m + (1 - beta_1) g,    v <- beta_2 v + (1 - beta_2) g^2
+        w <- w - rate m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon)
+
+    so the decay is normalised with the gradient: a weight that the loss leaves alone
+    shrinks by the whole rate a step. Keras' `Adam(weight_decay=)` decays apart from
+    the gradient instead, and its epsilon enters before the correction of v.
+
+    Args:
+        l2: float >= 0. Decay, for every variable.
+        epsilon: float > 0. [default: 1e-8]
+        **kwargs: arguments of `keras.optimizers.Adam`.
+
+    Source: torch's `Adam(weight_decay=)` and its default epsilon.
+    """
+
+    def __init__(self, *args: Any, l2: float, epsilon: float = 1e-8, **kwargs: Any):
+        super().__init__(*args, epsilon=epsilon, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Moves one variable and its two moments."""
+        kind = variable.dtype
+        number = self._get_variable_index(variable)
+        first, second = self._momentums[number], self._velocities[number]
+        step = ops.cast(self.iterations + 1, kind)
+        beta_1, beta_2 = ops.cast(self.beta_1, kind), ops.cast(self.beta_2, kind)
+        gradient = ops.cast(gradient, kind) + self.l2 * variable
+        self.assign(first, beta_1 * first + (1 - beta_1) * gradient)
+        self.assign(second, beta_2 * second + (1 - beta_2) * ops.square(gradient))
+        mean = first / (1 - ops.power(beta_1, step))
+        spread = ops.sqrt(second / (1 - ops.power(beta_2, step)))
+        change = ops.cast(learning_rate, kind) * mean / (spread + self.epsilon)
+        self.assign_sub(variable, change)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"l2": self.l2}
+
+
+def build(settings: Training, steps: int) -> AveragedAdamW | AveragedAdamL2:
     """Returns an optimiser whose rate follows the whole run.
 
     Args:
-        settings: Training. Rate, warm-up fraction, decay, clipping.
+        settings: Training. Kind, rate, schedule, decay, clipping, averaging.
         steps: int. Gradient steps of the whole run.
     """
-    warmup = int(settings.warmup * steps)
-    # A rate of zero at the first step would leave that step without effect.
-    start = settings.learning_rate / (warmup + 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=start if warmup else settings.learning_rate,
-        decay_steps=max(1, steps - warmup),
-        alpha=0.01,  # our choice: the last steps still move
-        warmup_target=settings.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = AveragedAdamW(
-        learning_rate=schedule,
-        weight_decay=settings.weight_decay,
-        clipnorm=settings.clip_norm,
-        use_ema=settings.ema is not None,
-        ema_momentum=settings.ema or 0.99,
-    )
+    clip = "clipnorm" if settings.clip_scope == "variable" else "global_clipnorm"
+    arguments = {
+        "learning_rate": rate_of(settings, steps),
+        clip: settings.clip_norm,
+        "use_ema": settings.ema is not None,
+        "ema_momentum": settings.ema or 0.99,
+    }
+    if settings.optimizer == "adam_l2":
+        return AveragedAdamL2(l2=settings.weight_decay, **arguments)
+    optimizer = AveragedAdamW(weight_decay=settings.weight_decay, **arguments)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer

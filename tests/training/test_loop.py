@@ -1,14 +1,29 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import loop
+from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
 
 TASK = RedshiftTask((0.0, 2.0))
 SETTINGS = Training(
     epochs=4, batch_size=8, ema=0.9, learning_rate=1e-2, minimum_steps=0
+)
+# As published, with everything that a run has to remember beside its weights.
+PAPER = SETTINGS.model_copy(
+    update={
+        "optimizer": "adam_l2",
+        "schedule": "plateau",
+        "clip_scope": "global",
+        "ema": None,
+        "score_smoothing": "ema_paper",
+        "early_stopping": 20,
+        "label_clamp": (0.0, 0.8),
+    }
 )
 
 
@@ -43,20 +58,33 @@ def samples(make_sample):
     return make_sample(30, 1), make_sample(12, 2)
 
 
+class Tired(Plateau):
+    """A schedule that gives up after one judgement, so that short runs see it act."""
+
+    PATIENCE, THRESHOLD = 0, 0.5
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, PAPER], ids=["ours", "paper"])
 def test_a_killed_run_resumes_to_the_bits_of_an_undisturbed_one(
-    samples, tmp_path, monkeypatch
+    samples, tmp_path, monkeypatch, settings
 ):
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
-    whole, expected = fit(samples)
+    monkeypatch.setattr(loop, "Plateau", Tired)
+    whole, expected = fit(samples, settings=settings)
+    if settings.schedule == "plateau":
+        rates = [row["learning_rate"] for row in expected.history]
+        assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4])
 
     def kill(line):
         if line.startswith("epoch 3/"):
             raise Killed
 
     with pytest.raises(Killed):
-        fit(samples, checkpoints=tmp_path, log=kill)
+        fit(samples, settings=settings, checkpoints=tmp_path, log=kill)
     seen = []
-    resumed, outcome = fit(samples, checkpoints=tmp_path, log=seen.append)
+    resumed, outcome = fit(
+        samples, settings=settings, checkpoints=tmp_path, log=seen.append
+    )
     assert seen[0].startswith("epoch 3/")  # two epochs were not repeated
     assert outcome.history == expected.history
     for a, b in zip(weights(whole), weights(resumed), strict=True):
@@ -109,3 +137,76 @@ def test_a_checkpoint_of_another_model_is_refused(samples, tmp_path):
         loop.train(
             other, *samples, task=TASK, settings=SETTINGS, seed=5, checkpoints=tmp_path
         )
+
+
+class Scores(RedshiftTask):
+    """A task whose validation scores are told beforehand."""
+
+    scores = (0.9, 0.5, 0.6, 0.4, 0.7, 0.8, 0.9, 0.1)
+
+    @functools.cached_property
+    def left(self):
+        return iter(self.scores)
+
+    def score(self, z_pred, redshift):
+        return next(self.left)
+
+
+def stopping(samples, **changes):
+    settings = PAPER.model_copy(update={"epochs": 8, **changes})
+    return fit(samples, settings=settings, task=Scores((0.0, 2.0)))
+
+
+def test_training_stops_when_so_many_judgements_brought_nothing_better(samples):
+    _, outcome = stopping(samples, early_stopping=3, score_smoothing="none")
+    assert [row["epoch"] for row in outcome.history] == [1, 2, 3, 4, 5, 6, 7]
+    assert (outcome.best_epoch, outcome.best_score) == (4, 0.4)
+    assert outcome.examples_seen == 7 * 30
+
+
+def test_without_patience_every_epoch_is_run(samples):
+    _, outcome = stopping(samples, early_stopping=None, score_smoothing="none")
+    assert len(outcome.history) == 8 and outcome.best_epoch == 8
+
+
+def test_the_smoothed_score_chooses_and_stops(samples):
+    # Conventional average: it still falls at epoch 4 and rises from epoch 5 on.
+    _, outcome = stopping(samples, early_stopping=2, score_smoothing="ema")
+    wanted = [0.9]
+    for score in Scores.scores[1:]:
+        wanted.append(9 / 11 * wanted[-1] + 2 / 11 * score)
+    found = [row["smoothed_score"] for row in outcome.history]
+    assert found == pytest.approx(wanted[: len(found)])
+    assert len(found) == 7 and outcome.best_epoch == 5
+    assert outcome.best_score == pytest.approx(wanted[4])
+
+
+def test_a_run_that_stopped_early_is_not_taken_up_again(samples, tmp_path):
+    arguments = {"settings": PAPER.model_copy(update={"early_stopping": 1})}
+    arguments |= {"checkpoints": tmp_path, "seed": 5}
+    arguments["settings"] = arguments["settings"].model_copy(update={"epochs": 6})
+    first = loop.train(network(), *samples, task=Scores((0.0, 2.0)), **arguments)
+    assert len(first.history) == 3
+    lines = []
+    model = network()
+    again = loop.train(model, *samples, task=TASK, log=lines.append, **arguments)
+    assert lines == [] and again.history == first.history
+    assert again.examples_seen == first.examples_seen
+
+
+def test_training_labels_are_clamped_and_validation_labels_are_not(make_sample):
+    samples = make_sample(30, 1), make_sample(12, 2)
+    clamped, _ = fit(samples, settings=PAPER)
+    cut = make_sample(30, 1)
+    cut.table["redshift"] = np.minimum(cut.table["redshift"], 0.8)
+    assert (samples[0].table["redshift"] > 0.8).any()
+    free = PAPER.model_copy(update={"label_clamp": None})
+    for settings, sample, equal in ((free, cut, True), (free, samples[0], False)):
+        other, outcome = fit((sample, samples[1]), settings=settings)
+        pairs = zip(weights(clamped), weights(other), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs) == equal
+    z = samples[1].table["redshift"]
+    assert z.max() > 0.8
+    found = TASK.score(loop.predict(other, samples[1]), z)
+    score = next(r for r in outcome.history if r["epoch"] == outcome.best_epoch)
+    assert found == pytest.approx(score["score"], abs=1e-6)
