@@ -4,9 +4,10 @@ import pathlib
 
 import numpy as np
 
-from kphotoz import metrics
+from kphotoz.comparison.estimate import differences, estimates, rows
 from kphotoz.comparison.plan import Job
 from kphotoz.comparison.predictions import Scored, read_job, scored_samples
+from kphotoz.comparison.strata import stratify
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
 from kphotoz.training.run_folder import RunFolder
@@ -61,81 +62,59 @@ class Tables:
         return self.job(regime, fraction, 0).read_json("metrics")["n_labels"]
 
 
-def collect(tables: Tables) -> dict[str, list[dict]]:
-    """Returns the rows, differences and costs of a comparison."""
+def collect(tables: Tables) -> dict[str, list]:
+    """Returns the rows, differences, strata, label-error floors and costs.
+
+    Rows of the headline window, the recipe's first, stand before those of the others.
+    """
+    recipe = tables.recipe.evaluation
+    strata, in_strata = stratify(tables)
     return {
-        "rows": [row for case in tables.cases for row in _rows(tables, *case)],
+        "windows": [None if w is None else str(w) for w in recipe.ranges],
+        "rows": [
+            row
+            for window in recipe.ranges
+            for case in tables.cases
+            for scored in tables.samples
+            for row in rows(tables, *case, scored, window)
+        ],
         "differences": _differences(tables),
+        "strata": strata,
+        "strata_differences": in_strata,
+        "floors": _floors(tables),
         "costs": [_cost(tables, *case) for case in tables.cases],
     }
 
 
-def _window(recipe: Recipe) -> metrics.Window | None:
-    window = recipe.evaluation.window_z_true
-    return None if window is None else metrics.Window(*window, on="z_true")
-
-
-def _rows(tables: Tables, regime: str, fraction: float) -> list[dict]:
-    chosen = tables.recipe.evaluation
-    rows = []
-    for scored in tables.samples:
-        z_pred = tables.predictions(regime, fraction, scored)
-        for metric in chosen.metrics:
-            estimate = metrics.over_seeds(
-                metric,
-                z_pred,
-                scored.z,
-                weights=scored.weights,
-                window=_window(tables.recipe),
-                draws=chosen.draws,
-            )
-            rows.append(
-                {
-                    "regime": regime,
-                    "fraction": fraction,
-                    "n_labels": tables.label_count(regime, fraction),
-                    "sample": scored.name,
-                    "truth": scored.truth,
-                    "metric": metric,
-                    "value": estimate.value,
-                    "error": estimate.error,
-                    "n": estimate.n,
-                    "excluded": estimate.excluded,
-                    "seeds": len(z_pred),
-                }
-            )
-    return rows
-
-
 def _differences(tables: Tables) -> list[dict]:
-    """Returns all pairs of regimes at each fraction, in the headline metric."""
+    """Returns all pairs of regimes at each fraction, in the headline's window.
+
+    In the headline metric and, for what adaptation does to it, in the bias.
+    """
     chosen = tables.recipe.evaluation
+    compared = [chosen.headline]
+    compared += ["bias_median"] * ("bias_median" in chosen.metrics)
     found = []
     for fraction in tables.recipe.fractions:
         cases = [case for case in tables.cases if case[1] in (0.0, fraction)]
         for scored in tables.samples:
-            pairs = metrics.paired_differences(
-                chosen.headline,
-                {case[0]: tables.predictions(*case, scored) for case in cases},
-                scored.z,
-                weights=scored.weights,
-                window=_window(tables.recipe),
-                draws=chosen.draws,
-            )
-            found += [
-                {
-                    "a": a,
-                    "b": b,
-                    "fraction": fraction,
-                    "sample": scored.name,
-                    "truth": scored.truth,
-                    "metric": chosen.headline,
-                    "value": difference.value,
-                    "error": difference.error,
-                    "resolved": difference.resolved,
-                }
-                for (a, b), difference in pairs.items()
-            ]
+            for metric in dict.fromkeys(compared):
+                facts = {"fraction": fraction, "sample": scored.name}
+                facts |= {"truth": scored.truth, "metric": metric}
+                found += differences(tables, cases, scored, metric, facts)
+    return found
+
+
+def _floors(tables: Tables) -> list[dict]:
+    """Returns the metrics of labels that are no truth, taken as predictions of it."""
+    first = next(iter(tables.tables.values()))
+    chosen, found = tables.recipe.evaluation, []
+    for scored in tables.samples:
+        labels = first["z_label"][scored.mask]
+        if scored.truth != "z_true" or np.array_equal(labels, scored.z):
+            continue
+        facts = {"sample": scored.name, "truth": scored.truth}
+        found += estimates(chosen, labels[None], scored, chosen.ranges[0], facts)
     return found
 
 

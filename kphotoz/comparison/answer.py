@@ -5,11 +5,18 @@ import math
 __all__ = ["answer", "crossover"]
 
 
-def answer(rows: list[dict], differences: list[dict], headline: str, seeds: int) -> str:
+def answer(
+    rows: list[dict],
+    differences: list[dict],
+    headline: str,
+    seeds: int,
+    window: str | None = None,
+) -> str:
     """Returns the answer for the deployment sample at the largest label fraction.
 
     A regime wins only if its paired difference from every other one is resolved;
-    otherwise the regimes that cannot be told from it are named.
+    otherwise the regimes that cannot be told from it are named. `window` is the text
+    of the headline's window, None for all redshifts.
     """
     top = max(row["fraction"] for row in rows)
     scores = {
@@ -17,16 +24,22 @@ def answer(rows: list[dict], differences: list[dict], headline: str, seeds: int)
         for row in rows
         if row["sample"] == "deployment"
         and row["metric"] == headline
+        and row.get("window") == window
         and row["fraction"] in (0.0, top)
         and row["value"] is not None
         and math.isfinite(row["value"])
     }
     if not scores:
         return "On the deployment sample no regime could be scored."
-    ranked = sorted(scores, key=lambda name: scores[name]["value"])
+    rank = float.__neg__ if headline == "r2" else abs
+    ranked = sorted(scores, key=lambda name: rank(float(scores[name]["value"])))
     best = scores[ranked[0]]
     quoted = f"{headline} {best['value']:.4f} ± {best['error']:.4f}"
-    tied = [n for n in ranked[1:] if not _resolved(differences, ranked[0], n, top)]
+    tied = [
+        name
+        for name in ranked[1:]
+        if not _resolved(differences, ranked[0], name, top, headline)
+    ]
     where = "On the deployment sample"
     if len(ranked) == 1:
         return f"{where} {ranked[0]}, the only regime, has {quoted}."
@@ -41,18 +54,25 @@ def answer(rows: list[dict], differences: list[dict], headline: str, seeds: int)
     )
 
 
-def _resolved(differences: list[dict], a: str, b: str, fraction: float) -> bool:
+def _resolved(
+    differences: list[dict], a: str, b: str, fraction: float, headline: str
+) -> bool:
     return any(
         d["resolved"]
         for d in differences
         if {d["a"], d["b"]} == {a, b}
+        and d.get("metric", headline) == headline
         and d["sample"] == "deployment"
         and d["fraction"] == fraction
     )
 
 
 def crossover(
-    rows: list[dict], adapted: list[str], headline: str, sample: str = "target"
+    rows: list[dict],
+    adapted: list[str],
+    headline: str,
+    sample: str = "target",
+    window: str | None = None,
 ) -> dict | None:
     """Returns the label count from which training from scratch beats adaptation.
 
@@ -64,6 +84,7 @@ def crossover(
         `labels` (None where adaptation leads, or from-scratch training leads, at every
         count), `points` (label count, from scratch, best adapted, its name) and `text`.
     """
+    rows = [row for row in rows if row.get("window") == window]
     points = _points(rows, adapted, headline, sample)
     if len(points) < 2:
         return None

@@ -9,6 +9,8 @@ from kphotoz import data, report
 from kphotoz.comparison.aggregate import Tables, collect
 from kphotoz.comparison.answer import answer, crossover
 from kphotoz.comparison.deployment import Weights, neighbour_weights
+from kphotoz.comparison.remarks import remarks
+from kphotoz.comparison.strata import missing_columns
 from kphotoz.files import write_json
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
@@ -38,11 +40,15 @@ def summarize(
     adapted = [
         r.name for r in regimes if r.trainable.start == "base" and r.learns_from_target
     ]
+    forests = [r.name for r in regimes if r.trainable.moves == "forest"]
+    window = found["windows"][0]
+    pair = found["rows"], found["differences"], headline
     comparison = {
         "title": recipe.title,
         "command": command,
-        "answer": answer(found["rows"], found["differences"], headline, recipe.seeds),
-        "notes": _notes(recipe, weights),
+        "answer": answer(*pair, recipe.seeds, window),
+        "remarks": remarks(*pair, adapted=adapted, forests=forests, window=window),
+        "notes": _notes(recipe, weights) + missing_columns(tables),
         "recipe": recipe.model_dump(mode="json"),
         "environment": _environment(out),
         "samples": _samples(tables, experiment),
@@ -51,7 +57,7 @@ def summarize(
         "seeds": recipe.seeds,
         **found,
         "published": recipe.published,
-        "crossover": crossover(found["rows"], adapted, headline),
+        "crossover": crossover(found["rows"], adapted, headline, window=window),
         "licences": _licences(experiment),
     }
     _write(comparison, tables, out)
@@ -118,14 +124,30 @@ def _samples(tables: Tables, experiment: Experiment) -> dict[str, dict]:
         "both": "test splits of source and target",
         "deployment": f"the {recipe.deployment.sample}'s test split",
     }
+    first = next(iter(tables.tables.values()))
     return {
         scored.name: {
             "n": int(scored.mask.sum()),
             "truth": scored.truth,
             "description": words[scored.name],
+            "magnitude": report.magnitude_facts(
+                first["magnitude"][scored.mask],
+                _magnitude_band(experiment, scored.name),
+            ),
         }
         for scored in reversed(tables.samples)
     }
+
+
+def _magnitude_band(experiment: Experiment, sample: str) -> str | None:
+    """Returns the band of a sample's magnitudes, None if undeclared or mixed."""
+    where = experiment.recipe.deployment.sample
+    names = {"both": ("source", "target"), "deployment": (where,)}.get(
+        sample, (sample,)
+    )
+    splits = [getattr(experiment, name, None) for name in names]
+    bands = {s["test"].info.metadata.get("magnitude_band") for s in splits if s}
+    return bands.pop() if len(bands) == 1 else None
 
 
 def _licences(experiment: Experiment) -> list[dict]:

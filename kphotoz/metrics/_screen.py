@@ -42,14 +42,15 @@ def screen(
     truth: np.ndarray,
     weights: np.ndarray | None,
     window: Window | None,
+    grid: tuple[float, float] | None = None,
 ) -> Screened:
     """Returns the objects that every seed can be scored on.
 
     Left out, in this order and counted by name: labels that are not finite or negative
     (a star or a sentinel), predictions that are not finite or <= -1 (no redshift; the
     sentinels -1 and -99 are such), weights that are not finite or negative. Predictions
-    between -1 and 0 are kept, since leaving out a model's bad answers would flatter it,
-    but flagged.
+    between -1 and 0, and predictions and labels outside `grid`, are kept, since leaving
+    out a model's bad answers would flatter it, but flagged.
 
     Where every prediction fails (a model that diverged) nothing is left, and n is 0.
 
@@ -77,11 +78,21 @@ def screen(
             f"Received: {truth.size} rows, excluded {excluded or 'none'}. "
             "Check the columns and the window."
         )
-    negative = int(np.count_nonzero((preds[:, rows] < 0).any(0)))
-    flagged = {"prediction negative": negative} if negative else {}
+    flagged = _flagged(preds[:, rows], truth[rows], grid)
     return Screened(
         preds[:, rows], truth[rows], kept, excluded, flagged, rows, masked=masked
     )
+
+
+def _flagged(preds, truth, grid) -> dict[str, int]:
+    """Returns reason -> objects used although odd, for any of the seeds."""
+    odd = {"prediction negative": preds < 0}
+    if grid is not None:
+        low, high = grid
+        odd["prediction out_of_grid"] = (preds < low) | (preds > high)
+        odd["label out_of_grid"] = (truth < low)[None] | (truth > high)[None]
+    counts = {reason: int(rows.any(0).sum()) for reason, rows in odd.items()}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def _arrays(preds, truth, weights):
@@ -100,15 +111,13 @@ def _arrays(preds, truth, weights):
 
 def _reasons(preds, truth, weights) -> dict[str, np.ndarray]:
     reasons = {
-        "label not finite": ~np.isfinite(truth),
+        "label non_finite": ~np.isfinite(truth),
         "label negative": truth < 0,
-        "prediction not finite": ~np.isfinite(preds).all(0),
+        "prediction non_finite": ~np.isfinite(preds).all(0),
         "prediction ≤ −1": (preds <= -1).any(0),
     }
     if weights is not None:
-        reasons["weight not finite or negative"] = ~(np.isfinite(weights)) | (
-            weights < 0
-        )
+        reasons["weight non_finite or negative"] = ~np.isfinite(weights) | (weights < 0)
     return reasons
 
 

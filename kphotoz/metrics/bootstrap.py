@@ -57,6 +57,7 @@ def summary(
     names: Sequence[str] = DEFAULT,
     weights: np.ndarray | None = None,
     window: Window | None = None,
+    grid: tuple[float, float] | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> list[Estimate]:
@@ -68,6 +69,8 @@ def summary(
         names: keys of `metrics.POINT` [default: the four headline metrics].
         weights: array (n,) of deployment weights, or None [default: None].
         window: Window or None [default: None, all objects].
+        grid: (low, high) or None. Redshifts outside are used, but counted in `flagged`
+            as out_of_grid [default: None].
         draws: int. Bootstrap draws; 0 gives NaN errors [default: 1000].
         seed: int. Of the draws [default: 0].
 
@@ -76,7 +79,7 @@ def summary(
             and no prediction is, the values are NaN and the note says so.
     """
     kernels = [kernel(name) for name in names]
-    sample = screen(z_pred, z_true, weights, window)
+    sample = screen(z_pred, z_true, weights, window, grid)
     seeds = sample.preds.shape[0]
     if not sample.n:
         return [_failed(name, sample, window) for name in names]
@@ -107,6 +110,7 @@ def over_seeds(
     *,
     weights: np.ndarray | None = None,
     window: Window | None = None,
+    grid: tuple[float, float] | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> Estimate:
@@ -120,8 +124,8 @@ def over_seeds(
         metric: str, a key of `metrics.POINT`.
         preds: array (seeds, n). An object that one model fails on is left out for all.
         z_true: array (n,).
-        weights, window, draws, seed: as in `summary`. In a window on z_pred each model
-            is scored on its own members.
+        weights, window, grid, draws, seed: as in `summary`. In a window on z_pred each
+            model is scored on its own members.
 
     Noise that is independent between models enters through both draws, so that the
     error is too large by up to 1.7 where nothing else matters.
@@ -135,6 +139,7 @@ def over_seeds(
         names=(metric,),
         weights=weights,
         window=window,
+        grid=grid,
         draws=draws,
         seed=seed,
     )

@@ -25,6 +25,7 @@ def stratified(
     weights: np.ndarray | None = None,
     windows: Sequence[Window | None] = (None,),
     strata: Mapping[str, np.ndarray] | None = None,
+    grid: tuple[float, float] | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -40,6 +41,7 @@ def stratified(
         weights: array (n,) or None.
         windows: windows to take, None for all redshifts.
         strata: text -> mask (n,), as `parts` makes them.
+        grid: (low, high) or None. Redshifts outside are counted, as in `summary`.
         draws, seed: of the bootstrap.
     """
     cuts = {"all": np.ones(len(z_true), bool), **(strata or {})}
@@ -56,6 +58,7 @@ def stratified(
                 names=names,
                 weights=None if weights is None else weights[mask],
                 window=window,
+                grid=grid,
                 draws=draws,
                 seed=seed,
             )

@@ -143,6 +143,8 @@ def _field_error(error: pydantic.ValidationError, name: str) -> InputError:
 def _choices(path: list[str]) -> list[str]:
     model: Any = Recipe
     for part in path:
+        if part.isdigit():
+            continue  # a place in a list of models, whose annotation names the model
         annotation = model.model_fields[part].annotation
         nested = [annotation, *getattr(annotation, "__args__", ())]
         model = next(n for n in nested if hasattr(n, "model_fields"))

@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 import pydantic
 
+from kphotoz.metrics import POINT, Window
 from kphotoz.training.settings import Training
 
-__all__ = ["Deployment", "Evaluation", "Recipe", "SurveyChoice"]
+__all__ = ["Deployment", "Evaluation", "EvaluationWindow", "Recipe", "SurveyChoice"]
 
 
 class _Strict(pydantic.BaseModel):
@@ -32,13 +33,62 @@ class Deployment(_Strict):
     like: str | None = None
 
 
+class EvaluationWindow(_Strict):
+    """The objects with ``low < z <= high``, and which redshift is meant."""
+
+    on: Literal["z_true", "z_pred"]
+    low: float
+    high: float
+
+    @pydantic.model_validator(mode="after")
+    def _edges_ascend(self) -> "EvaluationWindow":
+        if not self.low < self.high:
+            raise ValueError("a window needs low < high")
+        return self
+
+
 class Evaluation(_Strict):
-    """What is measured, in which window of the truth, and how errors are drawn."""
+    """What is measured, where, and how errors are drawn.
+
+    `windows`: ranges of redshift; the first one is the headline's; none means all
+    redshifts. `z_true` stands for what a sample is scored against, label or truth.
+    `grid`: the range outside of which predictions and labels are counted. `by`: columns
+    of the predictions, cut at edges (null: categories, or quartiles).
+    """
 
     metrics: tuple[str, ...] = ("nmad", "bias_median", "outlier_015", "catastrophic")
     headline: str = "nmad"
-    window_z_true: tuple[float, float] | None = None
+    windows: tuple[EvaluationWindow, ...] = ()
+    grid: tuple[float, float] | None = None
+    by: dict[str, tuple[float, ...] | None] = {}
     draws: int = pydantic.Field(1000, ge=100)
+
+    @property
+    def ranges(self) -> tuple[Window | None, ...]:
+        """The windows as `kphotoz.metrics` takes them, the headline's first."""
+        found = [Window(one.low, one.high, one.on) for one in self.windows]
+        return tuple(found) or (None,)
+
+    @pydantic.field_validator("metrics")
+    @classmethod
+    def _metrics_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in POINT:
+                raise ValueError(f"metrics must be among {', '.join(POINT)}")
+        return tuple(dict.fromkeys(value))
+
+    @pydantic.model_validator(mode="after")
+    def _fields_agree(self) -> "Evaluation":
+        if self.headline not in self.metrics:
+            raise ValueError(f"headline must be one of metrics {self.metrics}")
+        cuts = [("grid", self.grid), *((f"by.{k}", v) for k, v in self.by.items())]
+        for name, edges in cuts:
+            if edges is not None and (
+                len(edges) < 2
+                or any(b <= a for a, b in zip(edges, edges[1:], strict=False))
+            ):
+                raise ValueError(f"{name} needs two or more ascending numbers, or null")
+        return self
 
 
 class Recipe(_Strict):

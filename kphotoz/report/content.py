@@ -37,14 +37,23 @@ class Content:
     def __init__(self, comparison: Mapping[str, Any]) -> None:
         self.raw = comparison
         self.rows = list(comparison.get("rows") or [])
-        self.differences = list(comparison.get("differences") or [])
         self.costs = list(comparison.get("costs") or [])
         self.samples = dict(comparison.get("samples") or {})
         described = dict(comparison.get("regimes") or {})
         self.regimes = _ordered([*described, *(r["regime"] for r in self.rows)])
         self.described = described
         self.metrics = _ordered(row["metric"] for row in self.rows)
+        self.windows = _ordered(row.get("window") for row in self.rows) or [None]
         self._index = {_key(row): row for row in self.rows}
+        pairs = comparison.get("differences") or []
+        self.differences = [d for d in pairs if d["metric"] == self.headline]
+        self.more_differences = [d for d in pairs if d["metric"] != self.headline]
+        self.strata = list(comparison.get("strata") or [])
+        self.strata_differences = list(comparison.get("strata_differences") or [])
+        self.floors = {
+            (one["sample"], one["metric"]): one
+            for one in comparison.get("floors") or []
+        }
 
     def text(self, key: str, default: str = "") -> str:
         """Returns a part of the comparison as text."""
@@ -63,14 +72,8 @@ class Content:
 
     @property
     def window(self) -> str:
-        """The evaluation window in words, with the redshift it cuts on."""
-        evaluation = (self.raw.get("recipe") or {}).get("evaluation") or {}
-        if not evaluation.get("window"):
-            return "all redshifts, no window"
-        low, high = evaluation["window"]
-        return (
-            f"{low:g} < {evaluation.get('window_on', 'unstated redshift')} ≤ {high:g}"
-        )
+        """The headline's window in words, with the redshift it cuts on."""
+        return window_words(self.windows[0])
 
     @property
     def cases(self) -> list[tuple[str, str]]:
@@ -95,11 +98,16 @@ class Content:
         truth: str,
         metric: str,
         fraction: float | None = None,
+        window: str | None = "",
     ) -> dict | None:
-        """Returns one row, at the regime's largest fraction by default, or None."""
+        """Returns one row, or None.
+
+        By default at the regime's largest fraction and in the headline's window.
+        """
         if fraction is None:
             fraction = self.largest(regime)
-        return self._index.get((regime, fraction, sample, truth, metric))
+        window = self.windows[0] if window == "" else window
+        return self._index.get((regime, fraction, sample, truth, metric, window))
 
     def ranked(self, sample: str, truth: str) -> list[str]:
         """Returns the regimes with a finite headline value, best first."""
@@ -168,7 +176,7 @@ def finite(value: Any) -> float:
 
 
 def excluded(value: Any) -> str:
-    """Returns the exclusions of a row in words; "" for none."""
+    """Returns counted reasons of a row in words; "" for none."""
     if isinstance(value, Mapping):
         return ", ".join(f"{count} {reason}" for reason, count in value.items())
     return f"{value} unusable" if value else ""
@@ -186,7 +194,13 @@ def _fraction(row: Mapping[str, Any]) -> float:
 
 
 def _key(row):
-    return (row["regime"], _fraction(row), row["sample"], row["truth"], row["metric"])
+    place = row["regime"], _fraction(row), row["sample"], row["truth"]
+    return (*place, row["metric"], row.get("window"))
+
+
+def window_words(window: str | None) -> str:
+    """Returns a window in words."""
+    return window or "all redshifts, no window"
 
 
 def _ordered(values) -> list:

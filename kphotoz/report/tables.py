@@ -18,7 +18,8 @@ from kphotoz.report.style import DZ, definition, heading, number, sample_words
 __all__ = ["estimates_table", "terminal_table", "write_csv"]
 
 CSV_COLUMNS = (
-    "regime fraction n_labels sample truth metric value error n excluded seeds"
+    "regime fraction n_labels sample truth metric value error n excluded seeds "
+    "window flagged note by stratum"
 ).split()
 
 
@@ -29,7 +30,9 @@ def terminal_table(comparison: Mapping[str, Any]) -> RenderableType:
         comparison: dict as in comparison.json.
     """
     content = Content(comparison)
-    parts: list[RenderableType] = []
+    remarks = content.raw.get("remarks") or []
+    parts: list[RenderableType] = [Text(remark) for remark in remarks]
+    parts += [Text()] if remarks else []
     for sample, truth in content.cases:
         parts += [_metrics(content, sample, truth), Text()]
     if content.costs:
@@ -60,8 +63,7 @@ def _metrics(content: Content, sample: str, truth: str) -> Table:
     held = [row for line in rows.values() for row in line if row]
     counts = sorted({row["n"] for row in held})
     size = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    left_out = sorted({excluded(row.get("excluded")) for row in held} - {""})
-    note = f"excluded: {'; '.join(left_out)}" if left_out else ""
+    note = counted(held)
     table = _plain(f"{sample_words(sample, truth)}: N = {size}", note)
     table.add_column("regime")
     table.add_column("labels", justify="right")
@@ -75,6 +77,16 @@ def _metrics(content: Content, sample: str, truth: str) -> Table:
         cells = [_cell(metric, row) for metric, row in zip(content.metrics, line)]  # noqa: B905
         table.add_row(Text(regime), "" if labels is None else f"{labels:,}", *cells)
     return table
+
+
+def counted(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns what was left out of rows and what is odd in them, in words."""
+    words = []
+    for key, said in (("excluded", "excluded: "), ("flagged", "used, but ")):
+        found = sorted({excluded(row.get(key)) for row in rows} - {""})
+        words += [f"{said}{'; '.join(found)}"] if found else []
+    found = sorted({row.get("note") or "" for row in rows} - {""})
+    return ". ".join(words + found)
 
 
 def _cell(metric: str, row: Mapping[str, Any] | None) -> str:
@@ -192,17 +204,20 @@ def _legend(content: Content) -> Text:
 
 
 def write_csv(comparison: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Writes every row of a comparison, unrounded, one line a number.
+    """Writes every row and stratum of a comparison, unrounded, one line a number.
 
     Args:
         comparison: dict as in comparison.json.
-        path: file to write. NaN is an empty field; exclusions are words.
+        path: file to write. NaN is an empty field, and so is the window of all
+            redshifts; exclusions and flags are words.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for row in Content(comparison).rows:
-        row = {**row, "excluded": excluded(row.get("excluded"))}
+    content = Content(comparison)
+    for row in [*content.rows, *content.strata]:
+        words = {key: excluded(row.get(key)) for key in ("excluded", "flagged")}
+        row = {**row, **words}
         cells = [row.get(name) for name in CSV_COLUMNS]
         writer.writerow(["" if c is None or c != c else c for c in cells])
     write_text(path, file.getvalue())

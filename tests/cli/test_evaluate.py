@@ -144,7 +144,7 @@ def test_unusable_rows_are_told(columns, tmp_path):
     row = run(path, *NAMES)["rows"][0]
     assert row["n"] == 196
     assert row["excluded"] == {
-        "prediction not finite": 2, "prediction ≤ −1": 1, "label not finite": 1
+        "prediction non_finite": 2, "prediction ≤ −1": 1, "label non_finite": 1
     }  # fmt: skip
 
 

@@ -85,9 +85,9 @@ def test_unusable_rows_are_counted_by_name_and_do_not_change_the_value():
     assert found.value == clean.value
     assert found.n == 200
     assert found.excluded == {
-        "prediction not finite": 2,
+        "prediction non_finite": 2,
         "prediction ≤ −1": 1,
-        "label not finite": 2,
+        "label non_finite": 2,
         "label negative": 1,
     }
     assert found.n_excluded == 6
@@ -104,7 +104,7 @@ def test_slightly_negative_prediction_is_scored_and_flagged():
 
 
 def test_nothing_usable_is_refused_with_the_reasons():
-    with pytest.raises(InputError, match="label not finite.: 3"):
+    with pytest.raises(InputError, match="label non_finite.: 3"):
         metrics.summary(np.zeros(3), np.full(3, np.nan))
     with pytest.raises(InputError, match="at least one usable object"):
         metrics.summary(np.array([]), np.array([]))
@@ -116,7 +116,7 @@ def test_model_that_diverged_is_nan_with_the_reason_and_stops_nothing():
     found = metrics.over_seeds("nmad", nothing, z)
     assert np.isnan(found.value) and found.n == 0
     assert found.note == "no usable prediction"
-    assert found.excluded == {"prediction not finite": 50}
+    assert found.excluded == {"prediction non_finite": 50}
     difference = metrics.paired_difference("nmad", nothing, nothing * 0 + 1, z)
     assert np.isnan(difference.value) and not difference.resolved
     window = metrics.Window(0.3, 0.8, "z_true")
@@ -186,7 +186,7 @@ def test_bad_weights_are_counted_and_zero_weights_refused_when_alone():
     weights = np.arange(30.0)
     weights[1:3] = np.nan, -1
     found = one("nmad", z, z, weights=weights)
-    assert found.excluded == {"weight not finite or negative": 2}
+    assert found.excluded == {"weight non_finite or negative": 2}
     with pytest.raises(InputError, match="positive weight"):
         one("nmad", z, z, weights=np.zeros(30))
 
@@ -255,7 +255,7 @@ def test_both_sides_lose_the_rows_either_fails_on():
     other[2, :7] = np.nan
     found = metrics.paired_difference("nmad", pred, other, z)
     assert found.n == 93
-    assert found.excluded == {"prediction not finite": 7}
+    assert found.excluded == {"prediction non_finite": 7}
 
 
 @pytest.mark.parametrize("on", ["z_true", "z_pred"])

@@ -53,7 +53,7 @@ def predictions():
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _row(regime, fraction, sample, truth, metric):
+def _row(regime, fraction, sample, truth, metric, window=None):
     scatter, bias, _ = REGIMES[regime]
     values = {"nmad": scatter, "bias_median": bias, "outlier_015": scatter / 2}
     value = values.get(metric, 0.004) * (1.6 - 0.6 * (fraction or 1.0))
@@ -67,7 +67,10 @@ def _row(regime, fraction, sample, truth, metric):
         "value": value,
         "error": 0.05 * scatter,
         "n": 240,
-        "excluded": {"prediction not finite": 1} if regime == "lora" else {},
+        "window": window,
+        "flagged": {"prediction negative": 2} if regime == "lora" else {},
+        "note": "",
+        "excluded": {"prediction non_finite": 1} if regime == "lora" else {},
         "seeds": 2,
     }
 
@@ -113,10 +116,11 @@ def _comparison():
         "title": "Fine-tuning on a mock",
         "command": "kphotoz compare mock --seeds 2",
         "answer": "On the deployment sample combined is first.",
+        "remarks": ["Adaptation moved the bias."],
         "notes": ["2 seeds: differences are called resolved from 5 seeds on."],
         "recipe": {
             "deployment": {"sample": "source", "truth": "z_true"},
-            "evaluation": {"headline": "nmad", "window": None, "window_on": None},
+            "evaluation": {"headline": "nmad", "windows": []},
         },
         "environment": {"backend": "tensorflow"},
         "samples": {

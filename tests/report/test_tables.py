@@ -51,7 +51,9 @@ def test_terminal_names_units_definitions_exclusions_and_the_window(comparison):
     for wanted in (
         "outlier_015 [%]",
         "fraction with |dz| > 0.15",
-        "1 prediction not finite",
+        "1 prediction non_finite",
+        "used, but 2 prediction negative",
+        "Adaptation moved the bias.",
         "all redshifts, no window",
         "not resolved",
         "combined better",
@@ -62,7 +64,8 @@ def test_terminal_names_units_definitions_exclusions_and_the_window(comparison):
 
 
 def test_window_is_named_with_what_it_cuts_on(comparison):
-    comparison["recipe"]["evaluation"] |= {"window": [0.3, 1.5], "window_on": "z_pred"}
+    for row in comparison["rows"]:
+        row["window"] = "0.3 < z_pred ≤ 1.5"
     assert "0.3 < z_pred ≤ 1.5" in printed(report.terminal_table(comparison))
 
 
@@ -100,7 +103,9 @@ def test_csv_holds_every_row_unrounded(comparison, tmp_path):
     assert float(rows[0]["value"]) == 1 / 3
     assert rows[1]["value"] == ""
     lora = next(row for row in rows if row["regime"] == "lora")
-    assert lora["excluded"] == "1 prediction not finite"
+    assert lora["excluded"] == "1 prediction non_finite"
+    assert lora["flagged"] == "2 prediction negative"
+    assert lora["window"] == "" and lora["stratum"] == ""
 
 
 def test_differences_are_told_from_the_first_regime(comparison):
