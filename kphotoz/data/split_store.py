@@ -13,7 +13,7 @@ from kphotoz.data.survey_info import SurveyInfo
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-__all__ = ["COLUMNS", "SplitStore"]
+__all__ = ["COLUMNS", "SplitStore", "allocate"]
 
 TEXT_COLUMNS = ("id", "group")
 NUMBER_COLUMNS = ("redshift", "redshift_error", "z_true", "magnitude", "ra", "dec")
@@ -56,7 +56,7 @@ class SplitStore:
     @functools.cached_property
     def inputs(self) -> np.ndarray:
         """Images or photometry, (n, *input_shape) float32, in memory or on disk."""
-        inputs = _allocate((len(self), *self.info.input_shape))
+        inputs = allocate((len(self), *self.info.input_shape))
         start = 0
         for batch in self.read([self.info.input]):
             stop = start + len(batch[self.info.input])
@@ -106,7 +106,12 @@ class SplitStore:
         return "+".join(name for name in names if self.info.counts.get(name))
 
 
-def _allocate(shape: tuple[int, ...]) -> np.ndarray:
+def allocate(shape: tuple[int, ...]) -> np.ndarray:
+    """Returns a float32 array to be filled: in memory, or on disk where it is large.
+
+    Args:
+        shape: tuple of int.
+    """
     # Half of the free memory is our choice: the model and its batches need the rest.
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if 4 * np.prod(shape, dtype=np.int64) <= free // 2:
