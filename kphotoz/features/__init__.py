@@ -1,4 +1,4 @@
-"""Features of images: arrays in, arrays out, no Keras."""
+"""Features of images and catalogues: arrays in, arrays out, no Keras."""
 
 from kphotoz.features.aperture_photometry import (
     RADII,
@@ -6,12 +6,22 @@ from kphotoz.features.aperture_photometry import (
     aperture_photometry,
     feature_names,
 )
+from kphotoz.features.catalog_photometry import (
+    catalog_feature_names,
+    catalog_photometry,
+    fill_magnitudes,
+    flux_softening,
+)
 from kphotoz.features.noise import noise_sigma
 
 __all__ = [
     "RADII",
     "aperture_masks",
     "aperture_photometry",
+    "catalog_feature_names",
+    "catalog_photometry",
     "feature_names",
+    "fill_magnitudes",
+    "flux_softening",
     "noise_sigma",
 ]

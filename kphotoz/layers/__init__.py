@@ -1,6 +1,7 @@
 """Keras layers of redshift models; importing this needs Keras and a backend only."""
 
 from kphotoz.layers.aperture_photometry import AperturePhotometry
+from kphotoz.layers.asinh_magnitudes import AsinhMagnitudes
 from kphotoz.layers.band_stretch import BandStretch
 from kphotoz.layers.batch_normalization import BatchNormalization
 from kphotoz.layers.lora_conv2d import LoRAConv2D
@@ -10,6 +11,7 @@ from kphotoz.layers.random_dihedral import RandomDihedral
 
 __all__ = [
     "AperturePhotometry",
+    "AsinhMagnitudes",
     "BandStretch",
     "BatchNormalization",
     "LoRAConv2D",

@@ -37,6 +37,17 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "head_dropout": 0.5,
         "redshift_bins": 0,
     },
+    "catalog_mlp": {
+        "photometry_units": [256, 256],
+        "photometry_dropout": 0.1,
+        "quantile_bins": 16,
+        "quantile_dropout": 0.0,
+        "head_units": [64],
+        "head_dropout": 0.0,
+        "redshift_bins": 32,
+    },
+    # As published: nothing to set.
+    "catalog_4x200": {},
 }
 
 BRANCHES = ("both", "image", "photometry")
@@ -60,9 +71,9 @@ def resolve(architecture: dict[str, Any]) -> dict[str, Any]:
         if key not in settings:
             raise unknown(f"setting of {name}", key, settings)
     settings = {"name": name, **settings, **given}
-    if settings["branch"] not in BRANCHES:
+    if settings.get("branch", "both") not in BRANCHES:
         raise unknown("branch", settings["branch"], BRANCHES)
-    crop = settings["crop"]
+    crop = settings.get("crop")
     if crop is not None and (not isinstance(crop, int) or crop < 4):
         raise InputError(
             f"Wanted: crop as a number of pixels, at least 4, or null. Received: "

@@ -16,6 +16,7 @@ def dense_stack(
     prefix: str,
     initializer: str = "glorot_uniform",
     activation: str = "silu",
+    first: str | None = None,
 ) -> Any:
     """Returns the outputs of dense layers, each followed by dropout where there is any.
 
@@ -27,17 +28,20 @@ def dense_stack(
         prefix: str. Start of the layers' names.
         initializer: str. Of the kernels.
         activation: str.
+        first: str or None. Name of the first layer, where it has one of its own.
     """
     for number, size in enumerate(units, start=1):
+        name = first if first and number == 1 else f"{prefix}_dense_{number}"
         outputs = keras.layers.Dense(
             size,
             activation=activation,
             kernel_initializer=initializer,
-            name=f"{prefix}_dense_{number}",
+            name=name,
         )(outputs)
         if dropout:
-            name = f"{prefix}_dropout_{number}"
-            outputs = keras.layers.Dropout(dropout, name=name)(outputs)
+            outputs = keras.layers.Dropout(dropout, name=f"{prefix}_dropout_{number}")(
+                outputs
+            )
     return outputs
 
 

@@ -1,4 +1,4 @@
-"""Redshift models from raw survey pixels."""
+"""Redshift models from raw survey pixels or catalogue fluxes."""
 
 import contextlib
 import random
@@ -17,6 +17,7 @@ from kphotoz.layers import (
     RandomDihedral,
 )
 from kphotoz.models.architecture import resolve
+from kphotoz.models.catalog import CATALOG_NETWORKS, check_photometry
 from kphotoz.models.dense import dense_stack, redshift_head
 from kphotoz.models.resnet import resnet18_trunk
 from kphotoz.models.small_cnn import small_cnn_trunk
@@ -26,42 +27,58 @@ __all__ = ["build_photoz"]
 
 def build_photoz(
     architecture: dict[str, Any],
-    images: np.ndarray,
+    inputs: np.ndarray,
     redshifts: np.ndarray,
     *,
     bands: Sequence[str],
     pixel_scale: float | None,
     seed: int,
 ) -> keras.Model:
-    """Returns an uncompiled model from raw survey pixels to a redshift.
+    """Returns an uncompiled model from what a survey holds to a redshift.
 
-    The model is one flat Functional graph of named layers: stretch, crop, augmentation
-    (in training only), image trunk, aperture photometry of the same pixels, and the
-    redshift regressor, whose layers start with `head_`. Equal arguments give equal
-    layer names and equal weights.
+    The model is one flat Functional graph of named layers, which ends in the redshift
+    regressor, whose layers start with `head_`. For images it has stretch, crop,
+    augmentation (in training only), image trunk and aperture photometry of the same
+    pixels; for catalogues asinh magnitudes. Equal arguments give equal layer names and
+    equal weights.
 
     Args:
-        architecture: dict. `name` ("small_cnn" or "resnet18"), `branch` ("both",
-            "image" or "photometry") and settings of `ARCHITECTURES[name]`.
-        images: float array `(n, height, width, band)`, survey flux units. Training
-            images to which stretch and photometry are fitted; 2,000 are plenty.
+        architecture: dict. `name` ("small_cnn" or "resnet18" for images, "catalog_mlp"
+            or "catalog_4x200" for catalogues) and settings of `ARCHITECTURES[name]`.
+        inputs: float array `(n, height, width, band)`, survey flux units, or
+            `(n, band, 2)`, flux and error [uJy]. Training inputs to which stretch and
+            photometry are fitted; 2,000 are plenty.
         redshifts: float array `(n,)`. Training labels, for the start of the output.
-        bands: sequence of str. Band order of the images.
+        bands: sequence of str. Band order of the inputs.
         pixel_scale: float or None. Pixel size [arcsec], None if unknown.
         seed: int. Start of weights, dropout and augmentation.
 
     Returns:
-        keras.Model from `(batch, height, width, band)` to `(batch, 1)`, float32.
+        keras.Model from `(batch, *inputs.shape[1:])` to `(batch, 1)`, float32.
 
     Raises:
-        InputError: for an unknown setting or images that do not fit the bands.
+        InputError: for an unknown setting, or inputs that do not fit the bands or the
+            architecture.
     """
     settings = resolve(architecture)
-    images = np.asarray(images, "float32")
+    name = f"photoz_{settings['name']}"
+    inputs = np.asarray(inputs, "float32")
     labels = np.asarray(redshifts, "float64")
     labels = labels[np.isfinite(labels)]
-    _check(images, labels, bands)
+    if not len(inputs) or not len(labels):
+        raise InputError(
+            f"Wanted: training inputs and finite redshifts. Received: {len(inputs)} "
+            f"inputs, {len(labels)} finite redshifts. Check the training split."
+        )
     with _seeded(seed):
+        if settings["name"] in CATALOG_NETWORKS:
+            check_photometry(inputs, bands)
+            fluxes = keras.Input(inputs.shape[1:], name="photometry", dtype="float32")
+            network = CATALOG_NETWORKS[settings["name"]]
+            redshift = network(settings, fluxes, inputs, labels, bands)
+            return keras.Model(fluxes, redshift, name=name)
+        images = inputs
+        _check(images, bands)
         pixels = keras.Input(images.shape[1:], name="image", dtype="float32")
         parts = []
         if settings["branch"] != "photometry":
@@ -74,19 +91,15 @@ def build_photoz(
         if len(parts) > 1:
             features = keras.layers.Concatenate(name="features")(parts)
         redshift = redshift_head(settings, features, labels)
-        return keras.Model(pixels, redshift, name=f"photoz_{settings['name']}")
+        return keras.Model(pixels, redshift, name=name)
 
 
-def _check(images: np.ndarray, labels: np.ndarray, bands: Sequence[str]) -> None:
+def _check(images: np.ndarray, bands: Sequence[str]) -> None:
     if images.ndim != 4 or images.shape[-1] != len(list(bands)):
         raise InputError(
             f"Wanted: images (n, height, width, {len(list(bands))}) for the bands "
-            f"{list(bands)}. Received: shape {images.shape}. Put the band last."
-        )
-    if not len(images) or not len(labels):
-        raise InputError(
-            f"Wanted: training images and finite redshifts. Received: {len(images)} "
-            f"images, {len(labels)} finite redshifts. Check the training split."
+            f"{list(bands)}. Received: shape {images.shape}. Put the band last; for a "
+            "catalogue set model.name=catalog_mlp."
         )
     if not np.isfinite(images).all():
         raise InputError(

@@ -1,16 +1,46 @@
-"""The forest's view of a sample: aperture photometry of the same images."""
+"""The forest's view of a sample: photometry of the same images or catalogue."""
 
 import numpy as np
 
 from kphotoz import baselines, data, features
 
-__all__ = ["PhotometryForest", "noise", "photometry"]
+__all__ = ["Photometry", "PhotometryForest"]
 
-_NOISE_FROM = 2000  # images; as many as stretches are fitted on
+_FITTED_ON = 2000  # objects; as many as networks are fitted on
+
+
+class Photometry:
+    """Turns samples into tables of magnitudes and colours, always in the same way.
+
+    Images give aperture photometry, catalogues asinh magnitudes with colours, errors
+    and masks; noise levels and fillings are those of the sample it is fitted on.
+
+    Args:
+        sample: Sample. Whose noise is taken.
+    """
+
+    def __init__(self, sample: "data.Sample") -> None:
+        inputs = sample.inputs(limit=_FITTED_ON)
+        self._kind = sample.info.kind
+        if self._kind == "image":
+            self._softening = features.noise_sigma(inputs)
+            return
+        self._softening = features.flux_softening(inputs)
+        self._fill = features.fill_magnitudes(inputs, self._softening)
+
+    def __call__(self, sample: "data.Sample") -> np.ndarray:
+        """Returns the features (n, feature) of a sample, batch by batch."""
+        batches = data.ordered_batches(sample, batch_size=256)
+        return np.concatenate([self._features(np.asarray(b)) for b in batches])
+
+    def _features(self, inputs: np.ndarray) -> np.ndarray:
+        if self._kind == "image":
+            return features.aperture_photometry(inputs, self._softening)
+        return features.catalog_photometry(inputs, self._softening, self._fill)
 
 
 class PhotometryForest:
-    """A tuned forest on aperture photometry; noise levels are those of its training.
+    """A tuned forest on photometry; noise levels are those of its training sample.
 
     Args:
         seed: int. Decides the trees.
@@ -18,39 +48,21 @@ class PhotometryForest:
 
     def __init__(self, seed: int) -> None:
         self._forest = baselines.RandomForest(seed=seed, n_jobs=-1)
-        self._softening: np.ndarray | None = None
+        self._photometry: Photometry | None = None
 
     def fit(
         self, train: "data.Sample", validation: "data.Sample", label: str
     ) -> "PhotometryForest":
         """Grows the forest on `train`, tuned on `validation`; returns itself."""
-        self._softening = noise(train)
+        self._photometry = Photometry(train)
         self._forest.fit(
-            photometry(train, self._softening),
+            self._photometry(train),
             train.table[label],
-            photometry(validation, self._softening),
+            self._photometry(validation),
             validation.table[label],
         )
         return self
 
     def predict(self, sample: "data.Sample") -> np.ndarray:
         """Returns redshifts (n,) for a sample."""
-        return self._forest.predict(photometry(sample, self._softening))
-
-
-def noise(sample: "data.Sample") -> np.ndarray:
-    """Returns the noise of a pixel in each band (band,), survey flux unit."""
-    return features.noise_sigma(sample.inputs(limit=_NOISE_FROM))
-
-
-def photometry(sample: "data.Sample", softening: np.ndarray) -> np.ndarray:
-    """Returns the aperture photometry (n, feature) of a sample, batch by batch.
-
-    Args:
-        sample: Sample.
-        softening: (band,) noise of a pixel, survey flux unit.
-    """
-    batches = data.ordered_batches(sample, batch_size=256)
-    return np.concatenate(
-        [features.aperture_photometry(np.asarray(b), softening) for b in batches]
-    )
+        return self._forest.predict(self._photometry(sample))
