@@ -15,7 +15,7 @@ from kphotoz.files import write_json
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
 from kphotoz.regimes.experiment import Experiment
-from kphotoz.regimes.forest import noise, photometry
+from kphotoz.regimes.forest import Photometry
 from kphotoz.training.run_folder import write_parquet
 
 __all__ = ["summarize"]
@@ -83,9 +83,9 @@ def _deployment_weights(experiment: Experiment) -> Weights | None:
         return None
     splits = data.open_survey(where.like)
     test = experiment.tests()[where.sample]
-    softening = noise(test)
-    deployed = [photometry(sample, softening) for sample in splits.values()]
-    return neighbour_weights(photometry(test, softening), np.concatenate(deployed))
+    photometry = Photometry(test)
+    deployed = [photometry(sample) for sample in splits.values()]
+    return neighbour_weights(photometry(test), np.concatenate(deployed))
 
 
 def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:
