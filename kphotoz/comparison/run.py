@@ -11,7 +11,8 @@ from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime, select
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.fit import prediction_columns
-from kphotoz.regimes.run import BASE, Result, run, settings_of
+from kphotoz.regimes.regime import base as regime_of_base
+from kphotoz.regimes.run import Result, run, settings_of
 from kphotoz.training import environment
 from kphotoz.training.progress import Reporter
 from kphotoz.training.run_folder import RunFolder, write_parquet
@@ -43,7 +44,8 @@ def compare(
         if splits:
             sizes = ", ".join(f"{len(s)} {k}" for k, s in splits.items())
             reporter.line(f"{name}: {splits['train'].info.name}, {sizes}")
-    known = {regime.name: regime for regime in (BASE, *regimes)}
+    base = regime_of_base(recipe.overrides.get("base"))
+    known = {regime.name: regime for regime in (base, *regimes)}
     planned = jobs(recipe, regimes)
     with reporter.bar(len(planned), "jobs") as step:
         for job in planned:

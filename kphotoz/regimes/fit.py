@@ -10,7 +10,7 @@ from kphotoz.files import hash_file
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import regime as regimes
 from kphotoz.regimes.experiment import Experiment
-from kphotoz.regimes.run import BASE, Result, run, settings_of
+from kphotoz.regimes.run import Result, run, settings_of
 from kphotoz.training import environment
 from kphotoz.training.progress import Reporter
 from kphotoz.training.run_folder import RunFolder, write_parquet
@@ -76,7 +76,7 @@ def _regime(recipe: Recipe, name: str) -> regimes.Regime:
                 "Wanted: a source survey to train a base on. Received: none. "
                 "Give --source, or --regime from_scratch."
             )
-        return BASE
+        return regimes.base(recipe.overrides.get("base"))
     chosen = regimes.select([name], recipe.overrides, recipe.source is not None)[0]
     if not chosen.trains:
         raise InputError(

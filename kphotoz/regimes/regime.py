@@ -10,7 +10,14 @@ import yaml
 
 from kphotoz.errors import InputError, unknown
 
-__all__ = ["Regime", "Trainable", "get", "names", "select"]
+__all__ = ["Regime", "Trainable", "base", "get", "names", "select"]
+
+# No row of the table: it is what the others start from.
+_BASE = {
+    "description": "trained on the source alone",
+    "data": "source",
+    "trainable": {"start": "fresh", "moves": "everything"},
+}
 
 
 class _Strict(pydantic.BaseModel):
@@ -18,7 +25,12 @@ class _Strict(pydantic.BaseModel):
 
 
 class Trainable(_Strict):
-    """The slot that says where weights start and which of them move."""
+    """The slot that says where weights start and which of them move.
+
+    `batch_norm` is the policy of every batch normalisation, whatever else moves, in the
+    words of `kphotoz.layers.BatchNormalization`: by default "train" where everything
+    moves and "freeze" elsewhere.
+    """
 
     start: Literal["base", "fresh"]
     moves: Literal[
@@ -30,13 +42,27 @@ class Trainable(_Strict):
     targets: str | None = None
     batch_norm: Literal["freeze", "adapt_statistics", "train"] = "freeze"
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _everything_means_normalisation_too(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("moves") == "everything":
+            return {"batch_norm": "train", **fields}
+        return fields
+
+    @pydantic.model_validator(mode="after")
+    def _fresh_statistics_move(self) -> "Trainable":
+        everything = self.start == "fresh" and self.moves == "everything"
+        if everything and self.batch_norm != "train":
+            raise ValueError("batch_norm must be train where a network starts fresh")
+        return self
+
 
 class Regime(_Strict):
     """Four slots, their overrides of the training settings, and a description."""
 
     name: str
     description: str
-    data: Literal["nothing", "target", "source+target"]
+    data: Literal["nothing", "source", "target", "source+target", "target+degraded"]
     trainable: Trainable
     objective: Literal["none"] = "none"
     finish: Literal["nothing"] = "nothing"
@@ -46,7 +72,8 @@ class Regime(_Strict):
     @property
     def needs_source(self) -> bool:
         """Whether a source survey must exist."""
-        return self.trainable.start == "base" or "source" in self.data
+        seen = "source" in self.data or "degraded" in self.data
+        return self.trainable.start == "base" or seen
 
     @property
     def learns_from_target(self) -> bool:
@@ -78,8 +105,22 @@ def get(name: str, overrides: dict[str, Any] | None = None) -> Regime:
     """
     if name not in _table():
         raise unknown("regime", name, names())
-    row = dict(_table()[name])
-    overrides = dict(overrides or {})
+    return _overridden(name, _table()[name], overrides)
+
+
+def base(overrides: dict[str, Any] | None = None) -> Regime:
+    """Returns the regime that trains the base, with a recipe's overrides applied.
+
+    Raises:
+        InputError: an override that no slot has.
+    """
+    return _overridden("base", _BASE, overrides)
+
+
+def _overridden(
+    name: str, row: dict[str, Any], overrides: dict[str, Any] | None
+) -> Regime:
+    row, overrides = dict(row), dict(overrides or {})
     for slot in ("trainable", "training"):
         row[slot] = {**row.get(slot, {}), **overrides.pop(slot, {})}
     try:
@@ -101,7 +142,7 @@ def select(
         InputError: unknown names, or a regime that needs a source survey without one.
     """
     for name in overrides:
-        get(name)
+        base(overrides[name]) if name == "base" else get(name)
     regimes = [get(name, overrides.get(name)) for name in dict.fromkeys(chosen)]
     if not regimes:
         raise InputError(

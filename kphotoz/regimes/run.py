@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 import pathlib
-import re
 import time
 from collections.abc import Callable
 
@@ -15,32 +14,13 @@ from kphotoz import adapters, data, models
 from kphotoz.errors import InputError
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.forest import PhotometryForest
-from kphotoz.regimes.regime import Regime, Trainable
+from kphotoz.regimes.moving import let_move
+from kphotoz.regimes.regime import Regime
 from kphotoz.training import loop
 from kphotoz.training.environment import peak_memory_gib
 from kphotoz.training.settings import Training
 
-__all__ = ["BASE", "Result", "run", "settings_of"]
-
-# The base model is a regime of its own: trained on the source, from scratch.
-BASE = Regime.model_construct(
-    name="base",
-    description="trained on the source alone",
-    data="source",
-    trainable=Trainable(start="fresh", moves="everything"),
-    objective="none",
-    finish="nothing",
-    training={},
-    searched=True,
-)
-
-# Which layers move, by name; `models` names the last layer, regressor and stem so.
-_MOVING = {
-    "everything": ".*",
-    "last": "head_bins|head_redshift",
-    "head": "head_.*",
-    "stem_and_head": "stem_conv|head_.*",
-}
+__all__ = ["Result", "run", "settings_of"]
 
 
 @dataclasses.dataclass
@@ -89,7 +69,7 @@ def run(
     """Runs a regime once.
 
     Args:
-        regime: Regime, or `BASE`.
+        regime: Regime, that of the base among them.
         experiment: Experiment. Samples and task.
         seed: int. Initialisation, order of data and choice of the label fraction.
         fraction: float in (0, 1]. Share of the target's labels.
@@ -148,18 +128,7 @@ def _prepare(
             batch_norm=what.batch_norm,
             seed=seed,
         )
-    _freeze_all_but(model, _MOVING[what.moves])
-    return model
-
-
-def _freeze_all_but(model: keras.Model, pattern: str) -> None:
-    for layer in model.layers:
-        layer.trainable = re.fullmatch(pattern, layer.name) is not None
-    if not model.trainable_variables:
-        raise InputError(
-            f"Wanted: layers named {pattern} to train. Received: none in this model, "
-            f"with layers {', '.join(layer.name for layer in model.layers)}."
-        )
+    return let_move(model, what)
 
 
 def _verify(before: dict[str, str], model: keras.Model, steps: int) -> None:

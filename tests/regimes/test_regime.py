@@ -43,3 +43,41 @@ def test_a_regime_named_twice_is_run_once():
 def test_no_regime_at_all_is_refused():
     with pytest.raises(InputError, match="at least one regime"):
         regimes.select([], {}, has_source=True)
+
+
+def test_normalisation_trains_where_everything_does_and_is_frozen_elsewhere():
+    policies = {n: regimes.get(n).trainable.batch_norm for n in regimes.names()}
+    train = {n for n, policy in policies.items() if policy == "train"}
+    assert {"from_scratch", "transfer_paper", "full", "combined"} <= train
+    assert policies["transfer"] == policies["linear_probe"] == "freeze"
+    assert policies["lora"] == "freeze"
+    chosen = regimes.get("full", {"trainable": {"batch_norm": "freeze"}})
+    assert chosen.trainable.batch_norm == "freeze"
+
+
+def test_a_fresh_network_with_frozen_normalisation_is_refused():
+    with pytest.raises(InputError, match="starts fresh"):
+        regimes.get("from_scratch", {"trainable": {"batch_norm": "freeze"}})
+
+
+def test_published_rows_hold_the_published_numbers_and_are_not_searched():
+    # Source: specification of seenivasan_2025, sections 3 and 4.
+    lora = regimes.get("lora_paper")
+    assert (lora.trainable.rank, lora.trainable.alpha) == (4, 16.0)
+    assert lora.trainable.dropout == 0.1
+    assert lora.trainable.targets is None
+    rates = {"lora_paper": 1e-4, "transfer_paper": 1e-8, "combined_paper": 1e-3}
+    for name, rate in rates.items():
+        regime = regimes.get(name)
+        assert regime.training["learning_rate"] == rate and not regime.searched
+    fixed = regimes.get("combined_paper").training
+    assert fixed["epochs"] == 145 and fixed["early_stopping"] is None
+
+
+def test_the_base_can_be_overridden_like_a_regime():
+    base = regimes.base({"searched": False, "training": {"epochs": 3}})
+    assert base.data == "source" and base.trainable.batch_norm == "train"
+    assert not base.searched and base.training == {"epochs": 3}
+    regimes.select(["full"], {"base": {"searched": False}}, has_source=True)
+    with pytest.raises(InputError, match="four slots"):
+        regimes.select(["full"], {"base": {"serched": False}}, has_source=True)
