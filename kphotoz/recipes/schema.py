@@ -40,6 +40,14 @@ class EvaluationWindow(_Strict):
     low: float
     high: float
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _on_is_a_word(cls, value: Any) -> Any:
+        # YAML 1.1 reads a bare `on` as true.
+        if isinstance(value, dict) and True in value:
+            return {"on" if key is True else key: v for key, v in value.items()}
+        return value
+
     @pydantic.model_validator(mode="after")
     def _edges_ascend(self) -> "EvaluationWindow":
         if not self.low < self.high:
@@ -91,6 +99,16 @@ class Evaluation(_Strict):
         return self
 
 
+class Duplicates(_Strict):
+    """Objects of the target that the source holds too: the target's entry wins.
+
+    `match` is `position`, within `radius` [arcsec], or `id`.
+    """
+
+    match: Literal["position", "id"] = "position"
+    radius: float = pydantic.Field(1.0, gt=0)
+
+
 class Recipe(_Strict):
     """A named experiment, with every default resolved."""
 
@@ -99,6 +117,8 @@ class Recipe(_Strict):
     task: Literal["redshift"] = "redshift"
     source: SurveyChoice | None = None
     target: SurveyChoice
+    duplicates: Duplicates | None = None
+    folds: int = pydantic.Field(1, ge=1)
     deployment: Deployment = Deployment()
     label_range: tuple[float, float]
     model: dict[str, Any] = {"name": "small_cnn"}
@@ -109,6 +129,7 @@ class Recipe(_Strict):
     seeds: int = pydantic.Field(3, ge=1)
     fractions: tuple[float, ...] = (1.0,)
     search: dict[str, list[Any]] = {}
+    sweep: dict[str, list[Any]] = {}
     evaluation: Evaluation = Evaluation()
     published: dict[str, Any] | None = None
 
