@@ -10,7 +10,9 @@ from keras import ops
 from kphotoz.errors import InputError
 from kphotoz.layers._survey import check_survey
 
-__all__ = ["BandStretch"]
+__all__ = ["STRETCHES", "BandStretch"]
+
+STRETCHES = ("asinh", "none")
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
@@ -20,7 +22,8 @@ class BandStretch(keras.layers.Layer):
     The output of band b is ``arcsinh(x_b / softening_b) / scales_b``: linear within
     the noise, logarithmic above it, so that no band drowns or saturates. It always
     computes in float32. Band order and pixel scale are part of the layer and thus of
-    a saved model.
+    a saved model; with ``stretch="none"`` that is all there is, and pixels pass as
+    they are.
 
     Args:
         bands: sequence of str. Band names in the order of the last axis.
@@ -29,6 +32,8 @@ class BandStretch(keras.layers.Layer):
             [default: 1 for every band]
         softening: sequence of float > 0, one per band. Noise of a pixel
             [survey flux unit]. [default: 1 for every band]
+        stretch: "asinh", or "none", which goes without scales and softening.
+            [default: "asinh"]
 
     Input and output shape: `(batch, height, width, band)`.
 
@@ -47,6 +52,7 @@ class BandStretch(keras.layers.Layer):
         pixel_scale: float | None,
         scales: Sequence[float] | None = None,
         softening: Sequence[float] | None = None,
+        stretch: str = "asinh",
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
@@ -55,6 +61,16 @@ class BandStretch(keras.layers.Layer):
         self.pixel_scale = None if pixel_scale is None else float(pixel_scale)
         self.scales = self._numbers("scales", scales)
         self.softening = self._numbers("softening", softening)
+        self.stretch = stretch
+        if stretch not in STRETCHES:
+            raise ValueError(
+                f"`stretch` must be one of {STRETCHES}. Received: stretch={stretch!r}."
+            )
+        if stretch == "none" and {1.0} != {*self.scales, *self.softening}:
+            raise ValueError(
+                "`scales` and `softening` belong to an asinh stretch. Received: "
+                f"{scales=}, {softening=} with stretch='none'."
+            )
 
     def _numbers(self, name: str, values: Sequence[float] | None) -> list[float]:
         numbers = [1.0] * len(self.bands) if values is None else list(values)
@@ -73,6 +89,7 @@ class BandStretch(keras.layers.Layer):
         images: np.ndarray,
         bands: Sequence[str],
         pixel_scale: float | None,
+        stretch: str = "asinh",
         **kwargs: Any,
     ) -> "BandStretch":
         """Returns the stretch whose numbers are fitted to training images.
@@ -84,6 +101,7 @@ class BandStretch(keras.layers.Layer):
             images: float array `(n, height, width, band)`, survey flux units.
             bands: sequence of str. Band names in the order of the last axis.
             pixel_scale: float or None. Pixel size [arcsec].
+            stretch: "asinh" or "none", to which nothing is fitted.
             **kwargs: arguments of the layer, such as `name`.
 
         Raises:
@@ -97,6 +115,8 @@ class BandStretch(keras.layers.Layer):
                 f"Wanted: images (n, height, width, {len(list(bands))}) for the bands "
                 f"{list(bands)}. Received: shape {images.shape}. Put the band last."
             )
+        if stretch == "none":
+            return cls(bands, pixel_scale, stretch=stretch, **kwargs)
         softening = noise_sigma(images)
         height, width = images.shape[1:3]
         rows = slice(height // 4, height - height // 4)
@@ -128,6 +148,8 @@ class BandStretch(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
+        if self.stretch == "none":
+            return ops.cast(inputs, self.compute_dtype)
         softening = ops.convert_to_tensor(self.softening, self.compute_dtype)
         scales = ops.convert_to_tensor(self.scales, self.compute_dtype)
         return ops.arcsinh(inputs / softening) / scales
@@ -142,4 +164,5 @@ class BandStretch(keras.layers.Layer):
             "pixel_scale": self.pixel_scale,
             "scales": self.scales,
             "softening": self.softening,
+            "stretch": self.stretch,
         }

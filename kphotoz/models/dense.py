@@ -48,11 +48,13 @@ def dense_stack(
 def redshift_head(settings: dict[str, Any], features: Any, labels: np.ndarray) -> Any:
     """Returns the redshift: dense layers, then one that starts at the median label.
 
-    With bins the last layer joins the weights of `head_bins` (a softmax) with redshifts
-    that start at the quantiles of the labels.
+    Without `median_start` that one starts as any other layer does. With bins it joins
+    the weights of `head_bins` (a softmax) with redshifts that start at the quantiles of
+    the labels.
 
     Args:
-        settings: dict with `head_units`, `head_dropout` and `redshift_bins`.
+        settings: dict with `head_units`, `head_dropout`, `redshift_bins` and, if it is
+            not true, `median_start`.
         features: KerasTensor `(batch, feature)`.
         labels: float array `(n,)`. Finite training labels.
     """
@@ -65,6 +67,8 @@ def redshift_head(settings: dict[str, Any], features: Any, labels: np.ndarray) -
         outputs = keras.layers.Dense(
             bins, activation="softmax", dtype="float32", name="head_bins"
         )(outputs)
+    if not settings.get("median_start", True):
+        return keras.layers.Dense(1, dtype="float32", name="head_redshift")(outputs)
     last = keras.layers.Dense(
         1,
         kernel_initializer=keras.initializers.VarianceScaling(max(spread, 1e-3) ** 2),

@@ -126,7 +126,9 @@ def _image_branch(
     bands: Sequence[str],
     pixel_scale: float | None,
 ) -> Any:
-    stretch = BandStretch.from_images(images, bands, pixel_scale, name="stretch")
+    stretch = BandStretch.from_images(
+        images, bands, pixel_scale, stretch=settings["stretch"], name="stretch"
+    )
     outputs = pixels
     crop = settings["crop"]
     height, width = images.shape[1:3]
@@ -140,9 +142,11 @@ def _image_branch(
             outputs
         )
     outputs = stretch(outputs)
-    dihedral = RandomDihedral(seed=random.randint(0, 2**31 - 1), name="dihedral")
+    if settings["augment"]:
+        seed = random.randint(0, 2**31 - 1)
+        outputs = RandomDihedral(seed=seed, name="dihedral")(outputs)
     trunk = {"small_cnn": small_cnn_trunk, "resnet18": resnet18_trunk}
-    return trunk[settings["name"]](settings, dihedral(outputs))
+    return trunk[settings["name"]](settings, outputs)
 
 
 def _photometry_branch(

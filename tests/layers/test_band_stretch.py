@@ -57,3 +57,17 @@ def test_config_round_trip_keeps_every_number():
     assert twin.get_config() == layer.get_config()
     with pytest.raises(ValueError, match="scales"):
         BandStretch("gz", None, scales=[1.0])
+
+
+def test_without_a_stretch_pixels_pass_but_bands_are_still_checked():
+    images = np.random.default_rng(0).normal(0, 1e4, (2, 6, 8, 3)).astype("float32")
+    layer = BandStretch.from_images(images, "gri", 0.168, stretch="none")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer(images)), images)
+    twin = BandStretch.from_config(layer.get_config())
+    assert twin.stretch == "none"
+    with pytest.raises(InputError, match="Received: i,r,g"):
+        twin.check("irg", 0.168)
+    with pytest.raises(ValueError, match="asinh stretch"):
+        BandStretch("gri", None, softening=[0.1, 0.1, 0.1], stretch="none")
+    with pytest.raises(ValueError, match="stretch='log'"):
+        BandStretch("gri", None, stretch="log")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kphotoz import losses, models
+from kphotoz import adapters, losses, models
 from kphotoz.errors import InputError
 
 
@@ -74,6 +74,61 @@ def test_resnet18_has_the_golden_count_of_trained_parameters():
     assert len(convolutions) == 20 and convolutions[0].name == "stem_conv"
 
 
+RAW = {"stretch": "none", "augment": False, "median_start": False}
+
+
+def test_the_published_options_keep_the_golden_counts():
+    images = np.random.default_rng(0).normal(size=(4, 64, 64, 5)).astype("float32")
+    model = models.build_photoz(
+        {"name": "resnet18", **RAW},
+        images,
+        np.ones(4),
+        bands="grizy",
+        pixel_scale=0.2,
+        seed=0,
+    )
+    # Source: seenivasan_2025, trained parameters, running statistics and adapter.
+    count = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert count == 11_577_025
+    assert model.count_params() - count == 9_600
+    choices = adapters.plan(model, 4, allow_full_rank=True)
+    assert sum(choice.parameters for choice in choices) == 152_280
+    assert not any(layer.name == "dihedral" for layer in model.layers)
+
+
+def test_the_published_options_give_raw_pixels_unturned_and_an_ordinary_start(survey):
+    images, z = survey
+    model = _build(survey, branch="image", crop=None, image_dropout=0.0, **RAW)
+    part = keras.Model(model.input, model.get_layer("stretch").output)
+    passed = keras.ops.convert_to_numpy(part(images, training=True))
+    np.testing.assert_array_equal(passed, images)
+    # No layer but dropout and turning differs between training and prediction.
+    calls = [model(images[:8], training=training) for training in (True, False)]
+    one, two = map(keras.ops.convert_to_numpy, calls)
+    np.testing.assert_array_equal(one, two)
+    bias = model.get_layer("head_redshift").bias
+    assert not keras.ops.convert_to_numpy(bias).any()
+    with pytest.raises(InputError, match="bands"):
+        models.check_input(model, "zirg", 0.168)
+
+
+def test_small_cnn_can_normalise_its_convolutions(survey):
+    images, z = survey
+    model = _build(survey, batch_norm=True)
+    norms = [
+        layer.name
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert norms == ["stem_norm", "block1_norm"]
+    assert not model.get_layer("stem_conv").use_bias
+    part = keras.Model(model.input, model.get_layer("stem_norm").output)
+    outputs = keras.ops.convert_to_numpy(part(images, training=True))
+    # By definition: mean 0 and variance 1 over the batch and the pixels.
+    np.testing.assert_allclose(outputs.mean(axis=(0, 1, 2)), 0.0, atol=1e-3)
+    np.testing.assert_allclose(outputs.var(axis=(0, 1, 2)), 1.0, rtol=1e-2)
+
+
 @pytest.mark.parametrize(
     ("architecture", "words"),
     [
@@ -81,6 +136,8 @@ def test_resnet18_has_the_golden_count_of_trained_parameters():
         ({"branch": "imag"}, "image"),
         ({"filter": [3]}, "filters"),
         ({"crop": 2}, "crop"),
+        ({"stretch": "asin"}, "Did you mean asinh"),
+        ({"augment": "no"}, "augment true or false"),
     ],
 )
 def test_unknown_settings_are_refused_with_the_nearest(survey, architecture, words):
