@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from kphotoz import data
 from kphotoz.errors import InputError
 from kphotoz.recipes import Recipe
+from kphotoz.regimes.regime import Regime
 from kphotoz.tasks import RedshiftTask
 
 __all__ = ["Experiment"]
@@ -17,7 +19,8 @@ __all__ = ["Experiment"]
 # Images from which stretches and normalisations are fitted (our choice: the fits are
 # quantiles, good to a percent from this many).
 _FITTED_ON = 2000
-_FEWEST_VALIDATION = 20
+# Labels kept at any fraction.
+_FEWEST = {"train": 2, "validation": 20}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,22 +95,56 @@ class Experiment:
 
         The target is cut to `fraction`, validation included, since validation labels
         are labels too; smaller fractions are subsets of larger ones of the same seed.
-        Validation is the target's wherever the target is learned from.
+        Validation is the target's wherever the target is learned from. Where degraded
+        copies are trained on, those of the validation set join it: the epoch is to be
+        good for faint galaxies too.
 
         Args:
-            kind: "source", "target" or "source+target".
+            kind: "source", "target", "source+target" or "target+degraded".
             fraction: float in (0, 1]. Share of the target's labels.
             seed: int. Which part is kept.
         """
         if kind == "source":
             return self.source["train"], self.source["validation"]
-        train, validation = (
-            _part(self.target[split], fraction, seed, fewest)
-            for split, fewest in (("train", 2), ("validation", _FEWEST_VALIDATION))
-        )
+        train, validation = self._parts(self.target, fraction, seed)
         if kind == "source+target":
             train = self.source["train"].union(train)
+        if kind == "target+degraded":
+            # Splits of equal sizes have equal parts: only what is kept is copied.
+            copies = self._parts(self.degraded, fraction, seed)
+            train, validation = train.union(copies[0]), validation.union(copies[1])
         return train, validation
+
+    @functools.cached_property
+    def degraded(self) -> dict[str, "data.Sample"]:
+        """Copies of the target's training and validation sets, as faint as the source.
+
+        They are part of the data: all seeds and fractions share them, as the splits.
+
+        Raises:
+            InputError: the magnitudes of target or source are not known.
+        """
+        like = self.source["train"]
+        return {
+            split: data.degrade(self.target[split], like, seed)
+            for seed, split in enumerate(_FEWEST)
+        }
+
+    def check(self, regimes: Iterable[Regime]) -> None:
+        """Checks that the samples have what the regimes need, before any is run.
+
+        Raises:
+            InputError: a regime degrades the target and magnitudes are not known.
+        """
+        if any("degraded" in regime.data for regime in regimes):
+            _ = self.degraded
+
+    @staticmethod
+    def _parts(splits: dict, fraction: float, seed: int) -> tuple:
+        return tuple(
+            _part(splits[split], fraction, seed, fewest)
+            for split, fewest in _FEWEST.items()
+        )
 
     def label_count(self, fraction: float, seed: int = 0) -> int:
         """Returns the target labels used at a fraction, validation included."""
