@@ -1,244 +1,49 @@
 """What a user says about a file of cutouts: where things are and what they mean."""
 
-import hashlib
-import json
-import os
-import pathlib
-import re
-from typing import Annotated, Any, Literal
+from typing import ClassVar, Literal
 
-import pydantic
-import yaml
-
-from kphotoz.errors import InputError
-
-__all__ = ["ROLES", "SUFFIXES", "FileSpec"]
-
-# What names a file of cutouts, or its description; a folder needs no suffix.
-SUFFIXES = (".h5", ".hdf5", ".hdf", ".npz", ".yaml", ".yml")
-
-# Role -> names that are taken for it without a mapping, in order of preference. A
-# column `z` is not among them: in many catalogues it is a magnitude.
-ROLES = {
-    "image": ("image", "images"),
-    "redshift": ("redshift",),
-    "redshift_error": ("redshift_error", "redshift_err"),
-    "z_true": ("z_true",),
-    "id": ("id", "object_id"),
-    "group": ("group", "source_group"),
-    "magnitude": ("magnitude",),
-    "ra": ("ra",),
-    "dec": ("dec",),
-}
-# What practice asks of every import: declared, or said to be unknown.
-PHOTOMETRY = (
-    "pixel_scale",
-    "unit",
-    "zero_point",
-    "magnitude_system",
-    "filters",
-    "psf_fwhm",
-    "extinction",
+from kphotoz.data.survey_spec import (
+    LABEL_ROLES,
+    Numbers,
+    Positive,
+    SurveySpec,
+    Unknown,
 )
-_PER_BAND = ("zero_point", "filters", "psf_fwhm", "ab_offset", "extinction_coefficient")
 
-Unknown = Literal["unknown"]
-Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
-Numbers = tuple[Finite, ...]
+__all__ = ["SUFFIXES", "FileSpec"]
+
+# What names a file of cutouts, a table or a description; a folder needs no suffix.
+SUFFIXES = (".h5", ".hdf5", ".hdf", ".npz", ".yaml", ".yml")
+SUFFIXES += (".csv", ".tsv", ".ecsv", ".fits", ".fit", ".parquet")
 
 
-class FileSpec(pydantic.BaseModel):
+class FileSpec(SurveySpec):
     """A file or folder of cutouts and how to read it.
 
     Args:
         file: path. HDF5, NPZ, or a folder of FITS cutouts with a table.
-        name: str or None. Name of the survey. [default: the file's name]
         table: str or None. The table of a folder. [default: the only one there]
-        keys: dict of role to key. `NAME[I]` is column I of a two-dimensional array.
-            Roles: image, redshift, redshift_error, z_true (of simulations), id, group,
-            magnitude, ra, dec.
+        keys: dict of role to key, as in `SurveySpec`, and the role image.
         layout: "band_first", "band_last", or "auto" where the shape leaves no doubt.
-        bands: tuple of str or None. Band names in the file's order.
         pixel_scale: float [arcsec per pixel].
-        unit: str. Unit of the pixel values, for example "nanomaggy".
-        zero_point: float or one per band [mag]. Magnitude of a flux of 1.
-        magnitude_system: str. "AB", "Vega", …
-        filters: tuple of str. Filter ids, one per band.
         psf_fwhm: float or one per band [arcsec].
-        ab_offset: float or one per band [mag]. [default: none]
-        extinction_coefficient: float or one per band [mag per E(B-V)]. [default: none]
-        extinction: "none", "deredden", "input" or "unknown".
-        label_kind: str. "spectroscopic", "photometric", … [default: "unknown"]
-        photometry: "declared", or "unknown": what is not declared is unknown.
-        skip_bad: bool. Leave out rows without usable pixels or redshift.
-        splits: fractions of the groups in each split, which add up to 1.
-        seed: int >= 0. Seed of the split.
-        licence: str. Terms of the data.
-        acknowledgement: str. What to print in a paper.
+
+    All other arguments are those of `SurveySpec`.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    KIND: ClassVar[str] = "a file or folder of cutouts"
+    ROLES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "image": ("image", "images"),
+        **LABEL_ROLES,
+    }
+    PER_BAND: ClassVar[tuple[str, ...]] = (*SurveySpec.PER_BAND, "psf_fwhm")
 
-    file: pathlib.Path
-    name: str | None = None
     table: str | None = None
-    keys: dict[str, str] = {}
     layout: Literal["auto", "band_first", "band_last"] = "auto"
-    bands: tuple[str, ...] | None = None
     pixel_scale: Positive | Unknown | None = None
-    unit: str | None = None
-    zero_point: Numbers | Finite | Unknown | None = None
-    magnitude_system: str | None = None
-    filters: tuple[str, ...] | Unknown | None = None
     psf_fwhm: Numbers | Positive | Unknown | None = None
-    ab_offset: Numbers | Finite | None = None
-    extinction_coefficient: Numbers | Finite | None = None
-    extinction: Literal["none", "deredden", "input", "unknown"] | None = None
-    label_kind: str = "unknown"
-    photometry: Literal["declared", "unknown"] = "declared"
-    skip_bad: bool = False
-    splits: tuple[float, float, float, float] = (0.6, 0.12, 0.08, 0.2)
-    seed: Annotated[int, pydantic.Field(ge=0, lt=2**32)] = 0
-    licence: str = "unknown"
-    acknowledgement: str = ""
 
-    @classmethod
-    def create(cls, **fields: Any) -> "FileSpec":
-        """Returns a spec; what is wrong with the fields is told in one line.
-
-        Raises:
-            InputError: a field is missing, unknown or has an impossible value.
-        """
-        try:
-            return cls(**fields)
-        except pydantic.ValidationError as error:
-            found = [
-                f"{'.'.join(map(str, item['loc'])) or 'fields'}: {item['msg']}"
-                for item in error.errors(include_url=False, include_context=False)
-            ]
-            raise InputError(
-                "Wanted: a usable description of a file of cutouts. Received: "
-                f"{'; '.join(dict.fromkeys(found))}. Correct these fields."
-            ) from error
-
-    @classmethod
-    def from_yaml(cls, path: str | os.PathLike, **fields: Any) -> "FileSpec":
-        """Returns the spec in a YAML file; `file` is relative to the YAML's folder.
-
-        Args:
-            path: path of the YAML file.
-            fields: fields that take precedence over the file's.
-
-        Raises:
-            InputError: not YAML, or a field is wrong.
-        """
-        path = pathlib.Path(path)
-        try:
-            # The base loader makes text only: bands named y, n or on stay names.
-            loaded = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise InputError(
-                f"Wanted: a YAML description of a survey. Received: {path}: "
-                f"{' '.join(str(error).split())}. Correct the file."
-            ) from error
-        if not isinstance(loaded, dict):
-            raise InputError(
-                f"Wanted: fields such as `file:` and `bands:` in {path}. "
-                f"Received: {type(loaded).__name__}. Write one field a line."
-            )
-        known = {str(key): _empty(value) for key, value in loaded.items()}
-        known = {key: value for key, value in known.items() if value is not None}
-        if isinstance(known.get("file"), str):
-            known["file"] = path.parent / known["file"]
-        return cls.create(**known | fields)
-
-    @pydantic.field_validator("keys")
-    @classmethod
-    def _known_roles(cls, keys: dict[str, str]) -> dict[str, str]:
-        for role in keys:
-            if role not in ROLES:
-                raise ValueError(f"unknown role {role!r}; roles are {', '.join(ROLES)}")
-        return keys
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "FileSpec":
-        if self.bands is not None:
-            if len(set(self.bands)) != len(self.bands) or not all(self.bands):
-                raise ValueError(f"bands must be distinct names, not {self.bands}")
-            for field in _PER_BAND:
-                value = getattr(self, field)
-                if isinstance(value, tuple) and len(value) != len(self.bands):
-                    raise ValueError(
-                        f"{field} has {len(value)} values for {len(self.bands)} bands"
-                    )
-        total = sum(self.splits)
-        if not (min(self.splits) >= 0 and abs(total - 1) < 1e-6):
-            raise ValueError(f"splits must be >= 0 and add up to 1, not to {total}")
-        return self
-
-    @property
-    def title(self) -> str:
-        """The survey's name: as given, else made from the file's name."""
-        name = self.name or self.file.stem
-        return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "file"
-
-    def check_photometry(self) -> None:
-        """Checks that photometry is declared or said to be unknown.
-
-        Raises:
-            InputError: something is neither; says which.
-        """
-        missing = [name for name in PHOTOMETRY if getattr(self, name) is None]
-        if missing and self.photometry != "unknown":
-            raise InputError(
-                f"Wanted: the photometry of {self.file.name}. Received: nothing on "
-                f"{', '.join(missing)}. Give them (`unknown` is a value), or "
-                "`--photometry unknown` for all of them."
-            )
-
-    def declared(self, field: str, bands: int = 0) -> Any:
-        """Returns a field, None where it is unknown; per-band numbers as a list.
-
-        Args:
-            field: str. Name of the field.
-            bands: int. Number of bands that one number stands for.
-        """
-        value = getattr(self, field)
-        if value is None or value == "unknown":
-            return None
-        if isinstance(value, tuple):
-            return list(value)
-        return [value] * bands if field in _PER_BAND else value
-
-    def digest(self) -> str:
-        """Returns the SHA-256 of the file's bytes and of what is said about it.
-
-        The path plays no part: a moved file is the same survey.
-
-        Raises:
-            InputError: the file is missing or unreadable.
-        """
-        said = self.model_dump(mode="json", exclude={"file", "name"})
-        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        try:
-            if not self.file.is_dir():
-                files = [self.file]
-            else:
-                files = [path for path in self.file.rglob("*") if path.is_file()]
-            for path in sorted(files):
-                with open(path, "rb") as file:
-                    content = hashlib.file_digest(file, "sha256")
-                if self.file.is_dir():
-                    digest.update(str(path.relative_to(self.file)).encode())
-                digest.update(content.digest())
-        except OSError as error:
-            raise InputError(
-                f"Wanted: a file or folder of cutouts. Received: {self.file}: "
-                f"{error.strerror or error}. Check the path."
-            ) from error
-        return digest.hexdigest()
-
-
-def _empty(value: Any) -> Any:
-    return None if value in ("", "~", "null") else value
+    def asked(self) -> tuple[str, ...]:
+        """Returns the fields that must be declared, or said to be unknown."""
+        pixels = ("pixel_scale", "unit", "zero_point", "psf_fwhm")
+        return (*pixels, *super().asked())

@@ -6,7 +6,7 @@ import numpy as np
 
 from kphotoz.data.survey_info import SPLITS
 
-__all__ = ["group_by_position", "split_of_groups"]
+__all__ = ["group_by_position", "places", "split_of_groups"]
 
 
 def split_of_groups(
@@ -25,27 +25,41 @@ def split_of_groups(
         (n,) str objects.
     """
     edges = np.cumsum(fractions)[:-1]
+    chosen = np.searchsorted(edges, places(groups, str(seed)), side="right")
+    return np.array(SPLITS, object)[chosen]
+
+
+def places(groups: np.ndarray, salt: str) -> np.ndarray:
+    """Returns a number in [0, 1) for each row, a pure function of its group and salt.
+
+    Args:
+        groups: (n,) str.
+        salt: str. Another salt gives independent numbers.
+
+    Returns:
+        (n,) float64.
+    """
     names, rows = np.unique(groups.astype(str), return_inverse=True)
-    places = [
-        int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:6]) / 2**48
+    numbers = [
+        int.from_bytes(hashlib.sha256(f"{salt}:{name}".encode()).digest()[:6]) / 2**48
         for name in names.tolist()
     ]
-    chosen = np.searchsorted(edges, places, side="right")
-    return np.array(SPLITS, object)[chosen][rows]
+    return np.array(numbers)[rows]
 
 
 def group_by_position(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarray:
     """Returns a group name per row: friends of friends on the sky.
 
-    Cutouts of neighbours share pixels, so neighbours must not be split apart. A row
-    without a position is a group of its own.
+    Cutouts of neighbours share pixels, so neighbours must not be split apart. A group
+    is named after the position of its southernmost row, to half an arcsecond, so that
+    the same objects have the same group in every catalogue that holds them all.
 
     Args:
         ra, dec: (n,) float64 [degree].
         radius: float [arcsec]. Rows nearer than this are friends.
 
     Returns:
-        (n,) str objects.
+        (n,) str objects, "" for a row without a position.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -60,4 +74,13 @@ def group_by_position(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndar
     pairs = pairs.reshape(-1, 2)
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
     _, labels = connected_components(links, directed=False)
-    return np.array([*(f"sky-{label}" for label in labels), None], object)[:-1]
+    groups = np.full(count, "", object)
+    # South first, then west: the first row of each group is the one it is named after.
+    order = placed[np.lexsort((ra[placed], dec[placed]))]
+    _, first, member = np.unique(labels[order], return_index=True, return_inverse=True)
+    halves = np.stack([ra[order] % 360, dec[order]], axis=1)[first] * 7200
+    cells = np.rint(halves).astype(np.int64)
+    cells[:, 0] %= 360 * 7200
+    names = [f"sky-{east}{north:+d}" for east, north in cells.tolist()]
+    groups[order] = np.array([*names, None], object)[:-1][member]
+    return groups

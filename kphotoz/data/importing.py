@@ -1,4 +1,4 @@
-"""A user's file as a survey: checked row by row, then built by the builder cutouts."""
+"""A user's file as a survey: checked row by row, then built by its kind's builder."""
 
 import csv
 import importlib
@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 
-from kphotoz.data.file_spec import FileSpec
+from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.grouping import group_by_position
-from kphotoz.data.readers import ImageFile, columns
+from kphotoz.data.readers import SurveyFile, columns, open_survey_file
 from kphotoz.data.sample import Sample
 from kphotoz.data.survey import (
     build_survey,
@@ -17,23 +17,24 @@ from kphotoz.data.survey import (
     make_builder,
     open_builder,
 )
+from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
 from kphotoz.files import atomic
 
-__all__ = ["CHUNK", "import_file", "open_file", "row_flags", "row_groups", "row_ids"]
+__all__ = ["import_file", "open_file", "row_flags", "row_groups", "row_ids"]
 
-CHUNK = 256  # rows read at once; our choice
 _SAME_SOURCE = 1.0  # arcsec between repeats of one source; our choice
 
 
-def import_file(spec: FileSpec) -> str:
+def import_file(spec: SurveySpec) -> str:
     """Imports a file and returns its survey's name, "cutouts/NAME-HASH".
 
-    The name carries the hash of the file's bytes and of the spec: a file
-    that was imported before is not built again, a changed one is.
+    A table of magnitudes or fluxes becomes "catalog/NAME-HASH". The name carries the
+    hash of the file's bytes and of the spec: a file that was imported before is not
+    built again, a changed one is.
 
     Args:
-        spec: FileSpec. The file and what it means.
+        spec: SurveySpec. The file and what it means.
 
     Raises:
         InputError: the file or the spec cannot be used, or rows are bad and
@@ -42,11 +43,11 @@ def import_file(spec: FileSpec) -> str:
     return _build(spec)[1]
 
 
-def open_file(spec: FileSpec) -> dict[str, Sample]:
+def open_file(spec: SurveySpec) -> dict[str, Sample]:
     """Imports a file where that is needed and returns its splits.
 
     Args:
-        spec: FileSpec. The file and what it means.
+        spec: SurveySpec. The file and what it means.
 
     Raises:
         InputError: as `import_file`.
@@ -54,67 +55,78 @@ def open_file(spec: FileSpec) -> dict[str, Sample]:
     return open_builder(*_build(spec))
 
 
-def row_flags(file: ImageFile) -> np.ndarray:
+def row_flags(file: SurveyFile) -> np.ndarray:
     """Returns why each row cannot be used for training, "" where it can.
 
     Args:
-        file: ImageFile. It is read whole, in chunks.
+        file: SurveyFile. It is read whole, in chunks.
+    """
+    return _read_rows(file)[0]
+
+
+def _read_rows(file: SurveyFile) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the flags of rows, and how many rows of a catalogue see what.
+
+    Returns:
+        (n,) str objects; (2, band) rows not detected and not observed, zero for images.
     """
     flags = columns.flag_redshifts(file.table["redshift"])
-    for start, images, found in file.chunks(CHUNK):
+    unseen = np.zeros((2, len(file.bands)), int)
+    for start, inputs, found in file.chunks(file.chunk):
         bad = found != ""
-        flags[start : start + len(images)][bad] = found[bad]
-    return flags
+        flags[start : start + len(inputs)][bad] = found[bad]
+        if file.kind == "catalog":
+            flux = inputs[..., 0]
+            unseen += [(flux == 0).sum(axis=0), np.isnan(flux).sum(axis=0)]
+    return flags, unseen
 
 
-def row_ids(file: ImageFile) -> np.ndarray:
+def row_ids(file: SurveyFile) -> np.ndarray:
     """Returns the id of each row, made from the survey's name where the file has none.
 
     Args:
-        file: ImageFile. Row numbers of two files must not look like the same objects.
+        file: SurveyFile. Row numbers of two files must not look like the same objects.
     """
     ids = file.table["id"]
     if file.key("id") is not None:
         return ids
-    return _prefixed(file, ids)
-
-
-def row_groups(file: ImageFile) -> np.ndarray:
-    """Returns the group of each row: mapped, by position, or each row its own.
-
-    Args:
-        file: ImageFile. With `ra` and `dec`, rows nearer to each other than a cutout's
-            side are one group; with unknown pixels, repeats of one source are.
-    """
-    table = file.table
-    if "group" in table:
-        return np.where(table["group"] == "", row_ids(file), table["group"])
-    if "ra" in table and "dec" in table:
-        radius = file.size * file.pixel_scale if file.pixel_scale else _SAME_SOURCE
-        groups = group_by_position(table["ra"], table["dec"], radius)
-        return _prefixed(file, groups)
-    return row_ids(file)
-
-
-def _prefixed(file: ImageFile, names: np.ndarray) -> np.ndarray:
-    longer = [f"{file.spec.title}-{name}" for name in names]
+    longer = [f"{file.spec.title}-{name}" for name in ids]
     return np.array([*longer, None], object)[:-1]
 
 
-def _build(spec: FileSpec) -> tuple[object, str]:
-    module = importlib.import_module("kphotoz_datasets.cutouts.cutouts_dataset_builder")
+def row_groups(file: SurveyFile) -> np.ndarray:
+    """Returns the group of each row: mapped, by position, or each row its own.
+
+    Args:
+        file: SurveyFile. With `ra` and `dec`, rows nearer to each other than a cutout's
+            side are one group; without pixels of known size, repeats of one source are.
+    """
+    table = file.table
+    if "group" in table:
+        groups = table["group"]
+    elif "ra" in table and "dec" in table:
+        side = file.input_shape[0] * (file.pixel_scale or 0) or _SAME_SOURCE
+        groups = group_by_position(table["ra"], table["dec"], side)
+    else:
+        return row_ids(file)
+    return np.where(groups == "", row_ids(file), groups)
+
+
+def _build(spec: SurveySpec) -> tuple[object, str]:
+    kind = "catalog" if isinstance(spec, CatalogSpec) else "cutouts"
+    module = importlib.import_module(f"kphotoz_datasets.{kind}.{kind}_dataset_builder")
     spec.check_photometry()
     builder = make_builder(module.Builder, module.file_config(spec))
     if not pathlib.Path(builder.data_dir).exists():
-        _check_rows(spec)
+        _check_rows(spec, kind)
     build_survey(builder)
     # The newest import of a name is the one that its name opens.
     (pathlib.Path(builder.data_dir) / "dataset_info.json").touch()
-    return builder, f"cutouts/{builder.builder_config.name}"
+    return builder, f"{kind}/{builder.builder_config.name}"
 
 
-def _check_rows(spec: FileSpec) -> None:
-    with ImageFile(spec) as file:
+def _check_rows(spec: SurveySpec, kind: str) -> None:
+    with open_survey_file(spec) as file:
         file.require("redshift")
         ids = file.table["id"]
         names, counts = np.unique(ids.astype(str), return_counts=True)
@@ -130,24 +142,45 @@ def _check_rows(spec: FileSpec) -> None:
                 "object of its own, so repeats of one object may be split apart.",
                 file=sys.stderr,
             )
-        flags = row_flags(file)
+        flags, unseen = _read_rows(file)
+        _tell_unseen(file, unseen)
+    _check_flags(spec, kind, ids, flags)
+
+
+def _tell_unseen(file: SurveyFile, unseen: np.ndarray) -> None:
+    told = []
+    for what, counts in zip(("not detected", "not observed"), unseen, strict=True):
+        found = zip(file.bands, counts.tolist(), strict=True)
+        some = ", ".join(f"{band} {count}" for band, count in found if count)
+        told += [f"{what} in {some}"] if some else []
+    if told:
+        name = file.spec.file.name
+        print(f"{name}: of {len(file)} rows {'; '.join(told)}.", file=sys.stderr)
+
+
+def _check_flags(
+    spec: SurveySpec, kind: str, ids: np.ndarray, flags: np.ndarray
+) -> None:
     bad = np.flatnonzero(flags != "")
     if not len(bad):
         return
     first = f"row {bad[0]} (id {ids[bad[0]]}, {flags[bad[0]]})"
+    inputs = "pixels" if kind == "cutouts" else "photometry"
+    reasons = zip(*np.unique(flags[bad].astype(str), return_counts=True), strict=True)
+    told = ", ".join(f"{count} {reason}" for reason, count in reasons)
     if not spec.skip_bad or len(bad) == len(flags):
         raise InputError(
-            f"Wanted: usable pixels and redshifts in {spec.file}. Received: {len(bad)} "
-            f"of {len(flags)} rows without, first {first}. Mend them, or leave them "
-            "out with --skip-bad."
+            f"Wanted: usable {inputs} and redshifts in {spec.file}. Received: "
+            f"{len(bad)} of {len(flags)} rows without, first {first}; in all {told}. "
+            "Mend them, or leave them out with --skip-bad."
         )
-    listing = data_dir() / "cutouts" / f"{spec.title}.skipped.csv"
+    listing = data_dir() / kind / f"{spec.title}.skipped.csv"
     with atomic(listing) as aside, open(aside, "w", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(["row", "id", "reason"])
         writer.writerows([row, ids[row], flags[row]] for row in bad)
     print(
         f"{spec.file.name}: {len(bad)} of {len(flags)} rows left out, first {first}; "
-        f"listed in {listing}",
+        f"in all {told}; listed in {listing}",
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""Images in chunks from a file or a survey: memory does not grow with the catalogue."""
+"""Inputs in chunks from a file or a survey: memory does not grow with the catalogue."""
 
 import abc
 import hashlib
@@ -6,15 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kphotoz.data.file_spec import FileSpec
-from kphotoz.data.readers import ImageFile
+from kphotoz.data.readers import open_survey_file
+from kphotoz.data.readers.catalog_file import flag_photometry
 from kphotoz.data.readers.columns import flag_pixels
 from kphotoz.data.split_store import COLUMNS, SplitStore
 from kphotoz.data.survey import build_survey, find_builder, survey_info
 from kphotoz.data.survey_info import SPLITS
+from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import unknown
 
 __all__ = ["Stream", "open_stream"]
+
+_POSITIONS = ("ra", "dec")  # not repeated in predictions
+_FLAGGING = {"image": flag_pixels, "catalog": flag_photometry}
 
 
 class Stream(abc.ABC):
@@ -22,16 +26,18 @@ class Stream(abc.ABC):
 
     Attributes:
         name: str. What is read.
-        bands: tuple of str. Band names in the order of the last axis.
+        kind: "image" or "catalog".
+        bands: tuple of str. Band names in the order of the inputs' band axis.
         pixel_scale: float [arcsec] or None where unknown.
-        size: int [pixel]. Height and width.
+        input_shape: tuple of int. (height, width, band), or (band, 2).
         table: dict of str to (n,) arrays. `id` and the labels that there are.
     """
 
     name: str
+    kind: str
     bands: tuple[str, ...]
     pixel_scale: float | None
-    size: int
+    input_shape: tuple[int, ...]
     table: dict[str, np.ndarray]
 
     def __len__(self) -> int:
@@ -41,14 +47,14 @@ class Stream(abc.ABC):
     def chunks(
         self, size: int, start: int = 0
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields (first row, images, flags) in row order.
+        """Yields (first row, inputs, flags) in row order.
 
         Args:
             size: int > 0. Rows in a chunk; the last may be shorter.
             start: int. Row to begin with.
 
         Yields:
-            int; (m, height, width, band) float32; (m,) str, "" for a usable image.
+            int; (m, *input_shape) float32; (m,) str, "" for a usable row.
         """
 
     @abc.abstractmethod
@@ -61,18 +67,17 @@ class Stream(abc.ABC):
 
 
 class _FileStream(Stream):
-    def __init__(self, spec: FileSpec) -> None:
-        self._file = ImageFile(spec)
-        self.name = str(spec.file)
-        self.bands, self.size = self._file.bands, self._file.size
+    def __init__(self, spec: SurveySpec) -> None:
+        self._file = open_survey_file(spec)
+        self.name, self.kind = str(spec.file), self._file.kind
+        self.bands, self.input_shape = self._file.bands, self._file.input_shape
         self.pixel_scale = self._file.pixel_scale
-        positions = ("ra", "dec")
         try:
             table = self._file.table
         except BaseException:
             self.close()
             raise
-        self.table = {key: rows for key, rows in table.items() if key not in positions}
+        self.table = {key: rows for key, rows in table.items() if key not in _POSITIONS}
 
     def chunks(
         self, size: int, start: int = 0
@@ -95,18 +100,19 @@ class _SurveyStream(Stream):
         build_survey(builder)
         info = survey_info(builder, survey)
         self._store = SplitStore(builder, split or "+".join(SPLITS), info)
-        self.name, self.bands, self.size = name, info.bands, info.image_size
-        self.pixel_scale = info.pixel_scale
-        held = set(builder.info.features) & set(COLUMNS)
+        self.name, self.kind, self.bands = name, info.kind, info.bands
+        self.pixel_scale, self.input_shape = info.pixel_scale, info.input_shape
+        held = set(builder.info.features) & set(COLUMNS) - set(_POSITIONS)
         self.table = {key: self._store.table[key] for key in COLUMNS if key in held}
 
     def chunks(
         self, size: int, start: int = 0
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        for batch in self._store.read(["image"], size, start):
-            images = batch["image"]
-            yield start, images, flag_pixels(images, np.full(len(images), "", object))
-            start += len(images)
+        name, flag = self._store.info.input, _FLAGGING[self.kind]
+        for batch in self._store.read([name], size, start):
+            inputs = batch[name]
+            yield start, inputs, flag(inputs, np.full(len(inputs), "", object))
+            start += len(inputs)
 
     def digest(self) -> str:
         rows = zip(self.table["id"], self.table["redshift"].tolist(), strict=True)
@@ -117,16 +123,16 @@ class _SurveyStream(Stream):
         """Does nothing: TFDS closes its files."""
 
 
-def open_stream(source: FileSpec | str) -> Stream:
+def open_stream(source: SurveySpec | str) -> Stream:
     """Returns the rows of a file or a survey.
 
     Args:
-        source: FileSpec, or a survey's name, "builder/config" or
+        source: SurveySpec, or a survey's name, "builder/config" or
             "builder/config:split". Without a split all of them, training first.
 
     Raises:
         InputError: no such survey, or a file that cannot be used.
     """
-    if isinstance(source, FileSpec):
+    if isinstance(source, SurveySpec):
         return _FileStream(source)
     return _SurveyStream(source)

@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+# The builders of users' own files, which have no configurations until one is imported.
+IMPORTS = ("cutouts", "catalog")
+
+
 def data_dir() -> pathlib.Path:
     """Returns TFDS's folder: TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     default = pathlib.Path.home() / "tensorflow_datasets"
@@ -43,22 +47,24 @@ def data_dir() -> pathlib.Path:
 
 def list_surveys() -> list[str]:
     """Returns the names of the surveys, "builder/config", imported ones included."""
-    names = []
+    names: list[str] = []
     for builder in _builders():
-        if builder == "cutouts":
+        if builder in IMPORTS:
             continue
         configs = _module(builder).Builder.builder_configs
-        names += [f"{builder}/{config}" for config in configs] or [builder]
-    return sorted(names) + [f"cutouts/{name}" for name in sorted(_imported())]
+        names += sorted(f"{builder}/{config}" for config in configs) or [builder]
+    for builder in IMPORTS:
+        names += [f"{builder}/{name}" for name in sorted(_imported(builder))]
+    return names
 
 
 def open_survey(name: str, **options: Any) -> dict[str, Sample]:
     """Returns the splits of a survey; builds it first where it is missing.
 
     Args:
-        name: str. "builder/config", as in "mock_hsc/photometric", or "cutouts/NAME" for
-            an imported file: the newest of that name, or the one whose hash is given
-            as in "cutouts/NAME-0123456789ab".
+        name: str. "builder/config", as in "mock_hsc/photometric", or "cutouts/NAME" or
+            "catalog/NAME" for an imported file: the newest of that name, or the one
+            whose hash is given as in "cutouts/NAME-0123456789ab".
         options: passed to the builder's config, for example count=, seed=.
 
     Returns:
@@ -122,8 +128,8 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
     """
     tfds = _tfds()
     builder, _, config = str(name).partition("/")
-    if builder == "cutouts":
-        folders = _imported()
+    if builder in IMPORTS:
+        folders = _imported(builder)
         if config not in folders:
             raise unknown("survey", name, list_surveys())
         if options:
@@ -224,9 +230,9 @@ def _module(builder: str) -> Any:
     )
 
 
-def _imported() -> dict[str, pathlib.Path]:
+def _imported(builder: str) -> dict[str, pathlib.Path]:
     """Returns the built folder of each import: the newest by name, each by its hash."""
-    built = data_dir().glob("cutouts/*/*/dataset_info.json")
+    built = data_dir().glob(f"{builder}/*/*/dataset_info.json")
     newest = sorted(built, key=lambda path: path.stat().st_mtime_ns)
     exact = {path.parents[1].name: path.parent for path in newest}
     return exact | {name.rpartition("-")[0]: path for name, path in exact.items()}

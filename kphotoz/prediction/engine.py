@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kphotoz.data.file_spec import FileSpec
 from kphotoz.data.stream import Stream, open_stream
+from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
 from kphotoz.files import atomic, hash_arrays
 from kphotoz.prediction.parts import Parts
@@ -39,7 +39,7 @@ class Summary:
 
 def predict(
     model: Any,
-    inputs: Sequence[FileSpec | str],
+    inputs: Sequence[SurveySpec | str],
     out: pathlib.Path,
     *,
     batch_size: int = 256,
@@ -51,12 +51,14 @@ def predict(
 
     Columns: `id`, `row` (position in its input), `z_pred`, `flag` ("" or why there is
     no prediction, which is then NaN), the labels that the input has and, with several
-    inputs, `input`. All batches have one shape, so the same pixels give the same bits
+    inputs, `input`. All batches have one shape, so the same inputs give the same bits
     whatever file they come from. The table appears when it is whole.
 
     Args:
-        model: keras.Model of (batch, height, width, band) to (batch, 1).
-        inputs: FileSpecs and survey names, "builder/config" or "builder/config:split".
+        model: keras.Model of (batch, height, width, band), or of (batch, band, 2)
+            fluxes and errors [µJy], to (batch, 1).
+        inputs: specs of files, and survey names, "builder/config" or
+            "builder/config:split".
         out: path. `.parquet`, `.fits` or `.csv`.
         batch_size: int > 0. Rows predicted at once.
         resume: bool. Go on where a killed run of the same inputs stopped.
@@ -64,8 +66,8 @@ def predict(
         progress: called with the rows done and the rows in all.
 
     Raises:
-        InputError: an input cannot be read, or its bands, pixel scale or image size
-            are not the model's.
+        InputError: an input cannot be read, or its kind, bands, pixel scale or image
+            size are not the model's.
     """
     if batch_size < 1:
         raise InputError(f"Wanted: a batch size from 1 up. Received: {batch_size}.")
@@ -100,15 +102,24 @@ def _choose_compilation(model: Any) -> None:
 
 
 def _check(model: Any, stream: Stream) -> None:
+    received = stream.input_shape
+    wanted = tuple(getattr(model, "input_shape", (None, *received)))[1:]
+    if len(wanted) != len(received):
+        mine, theirs = ("photometry", "images")[:: 1 if len(wanted) == 2 else -1]
+        raise InputError(
+            f"Wanted: {mine}, as the model was trained on. Received: {theirs} in "
+            f"{stream.name}. Say --magnitudes or --fluxes for photometry, and neither "
+            "for images."
+        )
     for layer in getattr(model, "layers", []):
         if hasattr(layer, "bands") and hasattr(layer, "check"):
             layer.check(stream.bands, stream.pixel_scale)
-    wanted = tuple(getattr(model, "input_shape", (None,) * 4))[1:]
-    received = (stream.size, stream.size, len(stream.bands))
     if any(size not in (None, got) for size, got in zip(wanted, received, strict=True)):
+        axes = "(height, width, band)" if stream.kind == "image" else "(band, 2)"
+        fix = "Cut them to that size." if stream.kind == "image" else "Check --bands."
         raise InputError(
-            f"Wanted: images (height, width, band) of {wanted}, as the model was "
-            f"trained on. Received: {received} in {stream.name}. Cut them to that size."
+            f"Wanted: inputs {axes} of {wanted}, as the model was "
+            f"trained on. Received: {received} in {stream.name}. {fix}"
         )
 
 
@@ -141,8 +152,8 @@ def _compute(
             chunks = _ahead(streams[number].chunks(batch_size, start))
         z_pred, flags = [], []
         for _ in range(start, stop, batch_size):
-            _, images, reasons = next(chunks)
-            values, reasons = _predict_batch(model, images, reasons, batch_size)
+            _, rows, reasons = next(chunks)
+            values, reasons = _predict_batch(model, rows, reasons, batch_size)
             z_pred.append(values)
             flags.append(reasons)
         parts.write(_name(shard), np.concatenate(z_pred), np.concatenate(flags))
@@ -161,18 +172,18 @@ def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _predict_batch(
-    model: Any, images: np.ndarray, flags: np.ndarray, batch_size: int
+    model: Any, inputs: np.ndarray, flags: np.ndarray, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     usable = flags == ""
-    batch = np.zeros((batch_size, *images.shape[1:]), np.float32)
-    batch[: len(images)][usable] = images[usable]
+    batch = np.zeros((batch_size, *inputs.shape[1:]), np.float32)
+    batch[: len(inputs)][usable] = inputs[usable]
     predicted = np.asarray(model.predict_on_batch(batch), np.float32)
     if predicted.size != batch_size:
         raise InputError(
-            "Wanted: a model with one redshift per image. Received: output of shape "
-            f"{predicted.shape} for {batch_size} images."
+            "Wanted: a model with one redshift per object. Received: output of shape "
+            f"{predicted.shape} for {batch_size} objects."
         )
-    values = predicted.reshape(-1)[: len(images)]
+    values = predicted.reshape(-1)[: len(inputs)]
     flags = flags.copy()
     flags[usable & ~np.isfinite(values)] = "non_finite_prediction"
     return np.where(flags == "", values, np.float32(np.nan)), flags

@@ -121,12 +121,16 @@ def test_sentinels_of_magnitudes_and_errors_become_unknown(make_file):
 
 
 def test_column_z_is_not_taken_for_the_redshift(make_file):
-    path = make_file("npz", redshift=None, z=np.full(6, 21.5))
+    path = make_file("npz", redshift=None, z=np.full(6, 1.5))
     with opened(path) as file, pytest.raises(InputError, match="--key redshift=z"):
         file.require("redshift")
     with opened(path, keys={"redshift": "z"}) as file:
         file.require("redshift")
-        assert file.table["redshift"][0] == 21.5
+        assert file.table["redshift"][0] == 1.5
+    magnitudes = make_file("npz", redshift=None, z=np.full(6, 21.5))
+    with opened(magnitudes, keys={"redshift": "z"}) as file:
+        with pytest.raises(InputError, match="'z' of .* median of 21.5, as magnitudes"):
+            file.table  # noqa: B018
 
 
 def test_equal_axes_need_a_layout(make_file):

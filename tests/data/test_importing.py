@@ -144,10 +144,10 @@ def test_repeat_spectra_of_real_quasars_stay_together(real_data, survey_folder):
 def test_build_removes_what_a_killed_build_left(make_file, survey_folder):
     first = data.import_file(spec(make_file("npz")))
     folder = survey_folder / first
-    for path in (folder / "1.0.0").iterdir():
+    for path in (folder / "1.1.0").iterdir():
         path.unlink()
-    (folder / "1.0.0").rmdir()  # as if it had never been finished
-    stale = folder / "incomplete.AB12CD_1.0.0"
+    (folder / "1.1.0").rmdir()  # as if it had never been finished
+    stale = folder / "incomplete.AB12CD_1.1.0"
     stale.mkdir()
     (stale / "half").write_text("half")
     assert data.import_file(spec(make_file("npz"))) == first

@@ -136,7 +136,7 @@ def test_other_bands_or_sizes_than_the_models_are_refused(make_file, tmp_path):
         run([make_file("npz")], tmp_path / "p.csv", model)
     model = BandMeans()
     model.predict_on_batch = lambda images: np.zeros((len(images), 3))
-    with pytest.raises(InputError, match="one redshift per image"):
+    with pytest.raises(InputError, match="one redshift per object"):
         run([make_file("npz")], tmp_path / "p.csv", model)
     assert not (tmp_path / "p.csv").exists()
 

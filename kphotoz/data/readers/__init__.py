@@ -1,6 +1,22 @@
-"""Readers of users' files; each gives columns whole and images in chunks."""
+"""Readers of users' files; each gives columns whole and inputs of models in chunks."""
 
+from kphotoz.data.catalog_spec import CatalogSpec
+from kphotoz.data.readers.catalog_file import CatalogFile
 from kphotoz.data.readers.image_file import ImageFile
 from kphotoz.data.readers.source import Source
+from kphotoz.data.readers.survey_file import SurveyFile
+from kphotoz.data.survey_spec import SurveySpec
 
-__all__ = ["ImageFile", "Source"]
+__all__ = ["CatalogFile", "ImageFile", "Source", "SurveyFile", "open_survey_file"]
+
+
+def open_survey_file(spec: SurveySpec) -> SurveyFile:
+    """Returns the file that a spec describes, opened and checked.
+
+    Args:
+        spec: SurveySpec. A FileSpec of images or a CatalogSpec.
+
+    Raises:
+        InputError: the file cannot be what the spec says.
+    """
+    return (CatalogFile if isinstance(spec, CatalogSpec) else ImageFile)(spec)

@@ -1,5 +1,7 @@
 """Columns as text or numbers, and the flags of rows that cannot be used."""
 
+import contextlib
+
 import numpy as np
 
 from kphotoz.errors import InputError
@@ -27,7 +29,11 @@ def text(column: np.ndarray, what: str) -> np.ndarray:
             "which cannot hold long ids exactly."
         )
     cells = (
-        cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+        cell.decode("utf-8", "replace")
+        if isinstance(cell, bytes)
+        else ""
+        if cell is None
+        else str(cell)
         for cell in column.tolist()
     )
     # TFDS keeps text as UTF-8, which lone surrogates do not have.
@@ -35,12 +41,13 @@ def text(column: np.ndarray, what: str) -> np.ndarray:
     return np.array([*clean, None], object)[:-1]
 
 
-def numbers(column: np.ndarray, what: str) -> np.ndarray:
+def numbers(column: np.ndarray, what: str, first: int = 0) -> np.ndarray:
     """Returns a column as float64; empty cells are NaN.
 
     Args:
         column: (n,) numbers, or text that holds numbers.
         what: str. Name of the column for errors.
+        first: int. Number of the first row, for errors.
 
     Raises:
         InputError: a cell is not a number; says which.
@@ -50,6 +57,8 @@ def numbers(column: np.ndarray, what: str) -> np.ndarray:
             return column.astype(np.float64)
     if column.dtype.kind not in "SUO":
         raise InputError(f"Wanted: numbers for {what}. Received: {column.dtype}.")
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        return np.array(column.tolist(), np.float64).reshape(len(column))
     values = np.full(len(column), np.nan)
     for row, cell in enumerate(column.tolist()):
         if isinstance(cell, bytes):
@@ -61,7 +70,7 @@ def numbers(column: np.ndarray, what: str) -> np.ndarray:
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"Wanted: numbers for {what}. Received: {str(cell)[:40]!r} in row "
-                f"{row}."
+                f"{first + row}."
             ) from error
     return values
 

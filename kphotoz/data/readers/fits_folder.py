@@ -4,14 +4,16 @@ import pathlib
 
 import numpy as np
 
+from kphotoz.data.readers.fits_table import open_fits
 from kphotoz.data.readers.source import Source, band_names, damaged, no_such_key
-from kphotoz.data.readers.tables import SUFFIXES, open_fits, read_table
+from kphotoz.data.readers.tables import read_table
 from kphotoz.errors import InputError
 
 __all__ = ["FITSFolderSource"]
 
 _KIND = "a FITS cutout"
 _TABLE_NAMES = ("table", "catalog", "catalogue")
+_FITS = (".fits", ".fit")
 
 
 class FITSFolderSource(Source):
@@ -109,7 +111,7 @@ def _find_table(path: pathlib.Path) -> pathlib.Path:
         item
         for item in path.iterdir()
         if item.suffix.lower() in (".csv", ".parquet")
-        or (item.suffix.lower() in SUFFIXES and item.stem.lower() in _TABLE_NAMES)
+        or (item.suffix.lower() in _FITS and item.stem.lower() in _TABLE_NAMES)
     )
     if len(found) != 1:
         names = ", ".join(item.name for item in found) or "none"

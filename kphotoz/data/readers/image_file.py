@@ -1,18 +1,17 @@
 """A user's file as its FileSpec describes it: checked, band last, in chunks."""
 
-import functools
 import pathlib
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
-from kphotoz.data.file_spec import ROLES, FileSpec
+from kphotoz.data.file_spec import FileSpec
 from kphotoz.data.readers import columns
 from kphotoz.data.readers.fits_folder import FITSFolderSource
 from kphotoz.data.readers.hdf5 import HDF5Source
 from kphotoz.data.readers.npz import NPZSource
 from kphotoz.data.readers.source import Source, no_such_key
+from kphotoz.data.readers.survey_file import SurveyFile
 from kphotoz.errors import InputError
 
 __all__ = ["MIN_SIZE", "ImageFile"]
@@ -22,20 +21,20 @@ _SUFFIXES = {".h5": HDF5Source, ".hdf5": HDF5Source, ".hdf": HDF5Source}
 _SUFFIXES |= {".npz": NPZSource}
 
 
-class ImageFile:
-    """Images and columns of one file. Use as a context manager, or `close` it.
+class ImageFile(SurveyFile):
+    """Images and columns of one file.
 
     Args:
         spec: FileSpec. Where things are and what they mean.
 
     Attributes:
-        bands: tuple of str. Band names in file order.
-        pixel_scale: float [arcsec] or None.
         size: int [pixel]. Height and width.
 
     Raises:
         InputError: the file cannot be what the spec says.
     """
+
+    kind, chunk = "image", 256  # rows at once: our choice
 
     def __init__(self, spec: FileSpec) -> None:
         self.spec = spec
@@ -47,16 +46,11 @@ class ImageFile:
             self.bands = self._check_bands()
             self._band_last = self._find_layout() == "band_last"
             self.size = self._source.shape[2]
+            self.input_shape = (self.size, self.size, len(self.bands))
             self._check_size()
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> "ImageFile":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return self._source.shape[0]
@@ -65,58 +59,10 @@ class ImageFile:
         """Closes the file."""
         self._source.close()
 
-    def key(self, role: str) -> str | None:
-        """Returns the key of a role: mapped, or the file's by its exact usual name.
-
-        Args:
-            role: str. One of file_spec.ROLES.
-        """
-        if role in self.spec.keys:
-            return self.spec.keys[role]
-        found = [name for name in ROLES[role] if name in self._source.columns]
-        if len(found) > 1:
-            raise InputError(
-                f"Wanted: one {role} in {self.spec.file}. Received: "
-                f"{' and '.join(found)}. Choose with --key {role}=NAME."
-            )
-        return found[0] if found else None
-
-    @functools.cached_property
-    def table(self) -> dict[str, np.ndarray]:
-        """The columns that the file has, by role; `id` is always there.
-
-        `id` and `group` are str objects, all else float64 with NaN for no value.
-        """
-        table = {}
-        for role in ROLES:
-            key = self.key(role)
-            if role == "image" or key is None:
-                continue
-            column = self._column(role, key)
-            read = columns.text if role in ("id", "group") else columns.numbers
-            table[role] = read(column, f"{role} ({key!r} in {self.spec.file})")
-        if "id" not in table:
-            table["id"] = np.array([str(row) for row in range(len(self))], object)
-        for role in ("magnitude", "redshift_error"):
-            if role in table:
-                table[role] = columns.without_sentinels(role, table[role])
-        return table
-
-    def require(self, role: str) -> None:
-        """Checks that the file has a role.
-
-        Raises:
-            InputError: it has not; says which keys there are.
-        """
-        if self.key(role) is not None:
-            return
-        error = no_such_key(self.spec.file, role, self._source.columns)
-        if role == "redshift" and {"z", "Z"} & set(self._source.columns):
-            error = InputError(
-                f"{error} A column 'z' may be a magnitude: if it is the redshift, "
-                "say --key redshift=z."
-            )
-        raise error
+    @property
+    def names(self) -> list[str]:
+        """The keys that the file has."""
+        return self._source.columns
 
     def chunks(
         self, size: int, start: int = 0
@@ -145,28 +91,8 @@ class ImageFile:
             raise no_such_key(self.spec.file, "image", self._source.columns)
         return key
 
-    def _column(self, role: str, key: str) -> np.ndarray:
-        indexed = re.fullmatch(r"(.+)\[(\d+)\]", key)
-        name, index = indexed.groups() if indexed else (key, None)
-        column = np.asarray(self._source.column(name))
-        if len(column.shape) != (1 if index is None else 2):
-            raise InputError(
-                f"Wanted: one value a row for {role}. Received: shape {column.shape} "
-                f"in {name!r}. Choose a column with --key '{role}=NAME[I]'."
-            )
-        if index is not None:
-            if int(index) >= column.shape[1]:
-                raise InputError(
-                    f"Wanted: column {index} of {name!r} for {role}. Received: "
-                    f"{column.shape[1]} columns, counted from 0."
-                )
-            column = column[:, int(index)]
-        if len(column) != len(self):
-            raise InputError(
-                f"Wanted: equal lengths in {self.spec.file}. Received: {len(self)} "
-                f"images but {len(column)} values of {role} ({name!r})."
-            )
-        return column
+    def _read(self, names: list[str]) -> dict[str, np.ndarray]:
+        return {name: self._source.column(name) for name in names}
 
     def _check_shape(self) -> None:
         shape = self._source.shape
@@ -257,7 +183,8 @@ def _open(spec: FileSpec) -> Source:
     if path.suffix.lower() not in _SUFFIXES:
         raise InputError(
             f"Wanted: {', '.join(_SUFFIXES)}, or a folder of FITS cutouts with a "
-            f"table. Received: {path}. Convert it."
+            f"table. Received: {path}. Convert it; for a table of photometry say which "
+            "columns are --magnitudes or --fluxes."
         )
     if not path.stat().st_size:
         raise InputError(f"Wanted: a file of cutouts. Received: {path}, of 0 bytes.")

@@ -1,0 +1,1 @@
+"""A user's own table of magnitudes or fluxes as a survey."""

@@ -1,0 +1,83 @@
+"""Tables in FITS, read in slices of rows."""
+
+import contextlib
+import pathlib
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kphotoz.data.readers.source import damaged, no_such_key
+from kphotoz.data.readers.table import Block, Table, equal_lists
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+__all__ = ["FITSTable", "open_fits"]
+
+_KIND = "a table (fits)"
+
+
+class FITSTable(Table):
+    """The first table extension of a FITS file. Whole numbers of TNULL are missing."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        with self._open() as data:
+            self.names = list(data.names)
+            self._count = len(data)
+
+    def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
+        with self._open() as data:
+            for start in range(0, self._count, size):
+                rows = data[start : start + size]
+                columns = {name: self._column(rows, name) for name in names}
+                yield len(rows), columns
+
+    @contextlib.contextmanager
+    def _open(self) -> "Iterator[fits.FITS_rec]":
+        with damaged(self.path, _KIND), open_fits(self.path, memmap=True) as file:
+            for hdu in file:
+                if hasattr(hdu, "columns"):
+                    yield hdu.data
+                    return
+            raise no_such_key(self.path, "a table extension", [])
+
+    def _column(self, rows: "fits.FITS_rec", name: str) -> np.ndarray:
+        column = np.array(rows[name])
+        if column.dtype.kind == "O":  # arrays of any length
+            lengths = np.array([np.size(item) for item in column], int)
+            width = equal_lists(self.path, name, lengths)
+            return np.array([*column]).reshape(len(column), width)
+        null = rows.columns[name].null
+        if column.dtype.kind in "iu" and isinstance(null, int):
+            missing = column == null
+            if missing.any():
+                column = column.astype(object)
+                column[missing] = None
+        return column
+
+
+@contextlib.contextmanager
+def open_fits(path: pathlib.Path, memmap: bool = False) -> "Iterator[fits.HDUList]":
+    """Opens a FITS file; what astropy only warns of is an error.
+
+    Args:
+        path: path of the file.
+        memmap: bool. Read from the disk what is asked for, not the whole.
+
+    Raises:
+        ValueError, OSError, …: it is damaged; for `damaged` to tell.
+    """
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyWarning
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyWarning)
+            # astropy forgets to close what it opened itself and could not read.
+            with open(path, "rb") as stream, fits.open(stream, memmap=memmap) as file:
+                yield file
+    except fits.VerifyError as error:
+        raise ValueError(str(error)) from error

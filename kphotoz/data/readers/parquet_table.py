@@ -1,0 +1,76 @@
+"""Tables in parquet, read in batches of rows, and only the columns asked for."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from kphotoz.data.readers.source import damaged
+from kphotoz.data.readers.table import Block, Table, equal_lists
+
+__all__ = ["ParquetTable"]
+
+_KIND = "a table (parquet)"
+
+
+class ParquetTable(Table):
+    """A parquet file. Whole numbers stay exact where some are missing."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        self.path = path
+        with damaged(path, _KIND):
+            try:
+                with parquet.ParquetFile(path) as file:
+                    self.names = list(file.schema_arrow.names)
+                    self._count = file.metadata.num_rows
+            except pyarrow.ArrowException as error:
+                raise ValueError(str(error)) from error
+
+    def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
+        import pyarrow
+        from pyarrow import parquet
+
+        with damaged(self.path, _KIND):
+            try:
+                with parquet.ParquetFile(self.path) as file:
+                    left = self._count
+                    for batch in file.iter_batches(size, columns=list(names)):
+                        columns = {}
+                        for name in names:
+                            column = batch.column(name)
+                            columns[name] = _numpy(self.path, name, column)
+                        left -= batch.num_rows
+                        yield batch.num_rows, columns
+                    if left:
+                        raise ValueError(f"it promises {left} more rows than it has")
+            except pyarrow.ArrowException as error:
+                raise ValueError(str(error)) from error
+
+
+def _numpy(path: pathlib.Path, name: str, column: Any) -> np.ndarray:
+    import pyarrow
+
+    kinds, kind = pyarrow.types, column.type
+    if kinds.is_dictionary(kind):
+        return _numpy(path, name, column.cast(kind.value_type))
+    if (
+        kinds.is_list(kind)
+        or kinds.is_large_list(kind)
+        or kinds.is_fixed_size_list(kind)
+    ):
+        return _lists(path, name, column)
+    if column.null_count and (kinds.is_integer(kind) or kinds.is_decimal(kind)):
+        return np.array([*column.to_pylist(), None], object)[:-1]
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _lists(path: pathlib.Path, name: str, column: Any) -> np.ndarray:
+    from pyarrow import compute
+
+    lengths = compute.fill_null(compute.list_value_length(column), -1)
+    width = equal_lists(path, name, lengths.to_numpy(zero_copy_only=False))
+    return _numpy(path, name, column.flatten()).reshape(len(column), width)

@@ -1,0 +1,202 @@
+"""A user's file as its spec describes it: what images and catalogues share."""
+
+import abc
+import functools
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from kphotoz.data.readers import columns
+from kphotoz.data.readers.source import no_such_key
+from kphotoz.data.survey_spec import SurveySpec
+from kphotoz.errors import InputError
+
+__all__ = ["SurveyFile"]
+
+# Half of a catalogue beyond this redshift is a column of magnitudes; our choice.
+_HIGHEST_MEDIAN = 10.0
+
+
+class SurveyFile(abc.ABC):
+    """Inputs of a model and labels in one file. A context manager; or `close` it.
+
+    Attributes:
+        spec: SurveySpec. Where things are and what they mean.
+        kind: "image" or "catalog".
+        bands: tuple of str. Band names in file order.
+        pixel_scale: float [arcsec] or None.
+        input_shape: tuple of int. Shape of one row's input.
+        chunk: int. Rows to read at once.
+    """
+
+    kind: str
+    chunk: int
+    spec: SurveySpec
+    bands: tuple[str, ...]
+    pixel_scale: float | None
+    input_shape: tuple[int, ...]
+
+    def __enter__(self) -> "SurveyFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+
+    @property
+    @abc.abstractmethod
+    def names(self) -> list[str]:
+        """The keys that the file has."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Closes the file."""
+
+    @abc.abstractmethod
+    def chunks(
+        self, size: int, start: int = 0
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yields (first row, inputs, flags) in row order.
+
+        Args:
+            size: int > 0. Rows in a chunk; the last may be shorter.
+            start: int. Row to begin with.
+
+        Yields:
+            int; (m, *input_shape) float32; (m,) str, "" for a usable row.
+        """
+
+    def magnitudes(self, rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """Returns the magnitudes of rows, NaN where unknown.
+
+        Args:
+            rows: (m,) int. Row numbers.
+            inputs: (m, *input_shape) float32. Their inputs.
+
+        Returns:
+            (m,) float64 [mag].
+        """
+        if "magnitude" in self.table:
+            return self.table["magnitude"][rows]
+        return np.full(len(rows), np.nan)
+
+    @abc.abstractmethod
+    def _read(self, names: list[str]) -> dict[str, np.ndarray]:
+        """Returns columns whole, as they are stored."""
+
+    def key(self, role: str) -> str | None:
+        """Returns the key of a role: mapped, or the file's by its exact usual name.
+
+        Args:
+            role: str. One of the spec's roles.
+        """
+        if role in self.spec.keys:
+            return self.spec.keys[role]
+        found = [name for name in self.spec.ROLES[role] if name in self.names]
+        if len(found) > 1:
+            raise InputError(
+                f"Wanted: one {role} in {self.spec.file}. Received: "
+                f"{' and '.join(found)}. Choose with --key {role}=NAME."
+            )
+        return found[0] if found else None
+
+    @functools.cached_property
+    def table(self) -> dict[str, np.ndarray]:
+        """The columns that the file has, by role; `id` is always there.
+
+        `id` and `group` are str objects, all else float64 with NaN for no value.
+        """
+        keys = {role: self.key(role) for role in self.spec.ROLES if role != "image"}
+        keys = {role: split_key(key) for role, key in keys.items() if key is not None}
+        raw = self._read(list(dict.fromkeys(name for name, _ in keys.values())))
+        table = {}
+        for role, (name, index) in keys.items():
+            column = entry(raw[name], name, index, role)
+            self._check_length(column, role, name)
+            read = columns.text if role in ("id", "group") else columns.numbers
+            table[role] = read(column, f"{role} ({name!r} in {self.spec.file})")
+        if "id" not in table:
+            table["id"] = np.array([str(row) for row in range(len(self))], object)
+        for role in ("magnitude", "redshift_error"):
+            if role in table:
+                table[role] = columns.without_sentinels(role, table[role])
+        self._check_redshifts(table.get("redshift"))
+        return table
+
+    def require(self, role: str) -> None:
+        """Checks that the file has a role.
+
+        Raises:
+            InputError: it has not; says which keys there are.
+        """
+        if self.key(role) is not None:
+            return
+        error = no_such_key(self.spec.file, role, self.names)
+        if role == "redshift" and {"z", "Z"} & set(self.names):
+            error = InputError(
+                f"{error} A column 'z' may be a magnitude: if it is the redshift, "
+                "say --key redshift=z."
+            )
+        raise error
+
+    def _check_length(self, column: np.ndarray, role: str, name: str) -> None:
+        if len(column) != len(self):
+            rows = "images" if self.kind == "image" else "rows"
+            raise InputError(
+                f"Wanted: equal lengths in {self.spec.file}. Received: {len(self)} "
+                f"{rows} but {len(column)} values of {role} ({name!r})."
+            )
+
+    def _check_redshifts(self, redshifts: np.ndarray | None) -> None:
+        if redshifts is None:
+            return
+        usable = redshifts[(redshifts > 0) & (redshifts < 90)]
+        if len(usable) and np.median(usable) > _HIGHEST_MEDIAN:
+            raise InputError(
+                f"Wanted: redshifts in {self.key('redshift')!r} of {self.spec.file}. "
+                f"Received: a median of {np.median(usable):.4g}, as magnitudes have. "
+                "Map the right column with --key redshift=NAME."
+            )
+
+
+def split_key(key: str) -> tuple[str, int | None]:
+    """Returns name and index of a key, None where `NAME[I]` has no index.
+
+    Args:
+        key: str. `NAME` or `NAME[I]`.
+    """
+    indexed = re.fullmatch(r"(.+)\[(\d{1,9})\]", key)
+    return (indexed[1], int(indexed[2])) if indexed else (key, None)
+
+
+def entry(column: np.ndarray, name: str, index: int | None, role: str) -> np.ndarray:
+    """Returns one value a row: the column itself, or one entry of its arrays.
+
+    Args:
+        column: (n,) or (n, m).
+        name: str. Name of the column.
+        index: int or None. Which entry.
+        role: str. What it is for.
+
+    Raises:
+        InputError: there is no such entry, or none was chosen.
+    """
+    column = np.asarray(column)
+    if column.ndim != (1 if index is None else 2):
+        raise InputError(
+            f"Wanted: one value a row for {role}. Received: shape {column.shape} "
+            f"in {name!r}. Name an entry of arrays as '{name}[I]', a plain column "
+            "without it."
+        )
+    if index is None:
+        return column
+    if index >= column.shape[1]:
+        raise InputError(
+            f"Wanted: column {index} of {name!r} for {role}. Received: "
+            f"{column.shape[1]} columns, counted from 0."
+        )
+    return column[:, index]
