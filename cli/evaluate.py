@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import pathlib
 
 import click
 
@@ -17,15 +16,21 @@ RUN_COLUMNS = ("regime", "seed", "fraction", "sample")
 
 
 @click.command()
-@click.argument("table", type=click.Path(path_type=pathlib.Path))
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE…")
 @click.option("--true", "true", metavar="COL", help="Reference redshift column.")
 @click.option("--pred", metavar="COL", help="Predicted redshift column.")
+@click.option(
+    "--id", "key", metavar="COL", help="Column that tables are joined on. [id]"
+)
 @click.option("--weight", metavar="COL", help="Deployment weight column.")
 @click.option("--window", metavar="LOW:HIGH", help="Redshift range, e.g. 0.3:1.5.")
 @click.option(
     "--window-on",
     metavar="z_true|z_pred",
     help="Which redshift the window cuts on. [default: each in turn]",
+)
+@click.option(
+    "--grid", metavar="LOW:HIGH", help="Count redshifts outside; they are still used."
 )
 @click.option(
     "--by",
@@ -36,39 +41,80 @@ RUN_COLUMNS = ("regime", "seed", "fraction", "sample")
 @click.option(
     "--where", multiple=True, metavar="COL=VALUE", help="Only rows with this value."
 )
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=1e-4,
+    show_default=True,
+    help="Up to which the truths of one object may differ between tables.",
+)
 @click.option("--metrics", "names", metavar="A,B", help="Metric names.")
 @click.option("--draws", default=1000, show_default=True, help="Bootstrap draws.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @options.as_json
 @options.out(None)
-def command(table, true, pred, weight, window, window_on, by, where, names, **rest):
-    """Metrics with bootstrap errors for TABLE, a CSV, FITS or parquet file.
+def command(tables, true, pred, key, window, window_on, names, **rest):
+    """Metrics with bootstrap errors for a CSV, FITS or parquet TABLE, or for several.
 
     Predictions of kphotoz need no column names; any other table needs --true and
     --pred. dz = (z_pred − z_true)/(1 + z_true).
+
+    Several tables are joined on an id and scored on the objects that all of them have,
+    with paired differences. Columns that are called differently in one of them follow
+    its path, as in A.csv:pred=zphot,true=zspec,id=objid,name=BPZ.
     """
     from kphotoz import metrics
-    from kphotoz.metrics import strata
-    from kphotoz.tables import column, read_table
+    from kphotoz_cli import _evaluate_many as many
+    from kphotoz_cli._table_spec import parse_all
 
-    columns = _select(read_table(table), where)
-    pred, true = _names(columns, pred, true, by)
-    cuts = {}
-    for text in by:
-        name, _, edges = text.partition(":")
-        cuts |= strata.parts(name, column(columns, name), _edges(edges))
-    rows = strata.stratified(
-        column(columns, pred, numeric=True),
-        column(columns, true, numeric=True),
+    specs = parse_all(tables)
+    choice = many.Choice(
+        pred=pred,
+        true=true,
+        id=key,
+        weight=rest["weight"],
+        where=rest["where"],
+        by=rest["by"],
         names=names.split(",") if names else metrics.DEFAULT,
-        weights=column(columns, weight, numeric=True) if weight else None,
         windows=_windows(window, window_on),
-        strata=cuts,
+        grid=_range(rest["grid"]),
+        tolerance=rest["tolerance"],
         draws=_at_least(0, "draws", rest["draws"]),
         seed=_at_least(0, "seed", rest["seed"]),
     )
-    source = {"table": str(table), "pred": pred, "true": true, "weight": weight}
-    _deliver(source, rows, rest["as_json"], rest["out"])
+    if len(specs) == 1:
+        found = _single(specs[0], choice)
+    else:
+        found = many.evaluate(specs, choice, _select, _edges)
+    _deliver(found, rest["as_json"], rest["out"])
+
+
+def _single(spec, choice) -> dict:
+    """Returns the names used in one table, and its rows."""
+    from kphotoz.metrics import strata
+    from kphotoz.tables import column, read_table
+
+    columns = _select(read_table(spec.path), choice.where)
+    pred, true = spec.pred or choice.pred, spec.true or choice.true
+    pred, true = _names(columns, pred, true, choice.by)
+    cuts = {}
+    for text in choice.by:
+        name, _, edges = text.partition(":")
+        cuts |= strata.parts(name, column(columns, name), _edges(edges))
+    weight = choice.weight
+    rows = strata.stratified(
+        column(columns, pred, numeric=True),
+        column(columns, true, numeric=True),
+        names=choice.names,
+        weights=column(columns, weight, numeric=True) if weight else None,
+        windows=choice.windows,
+        strata=cuts,
+        grid=choice.grid,
+        draws=choice.draws,
+        seed=choice.seed,
+    )
+    source = {"table": str(spec.path), "pred": pred, "true": true, "weight": weight}
+    return {**source, "rows": rows}
 
 
 def _select(columns, where):
@@ -174,36 +220,57 @@ def _at_least(least: int, name: str, value: int) -> int:
     return value
 
 
-def _deliver(source, rows, as_json, out) -> None:
-    """Prints the rows, and writes them if `out` is given: .csv, otherwise JSON."""
+def _range(text: str | None) -> tuple[float, float] | None:
+    """Returns the two numbers of a text such as "0:4"."""
+    from kphotoz.metrics import Window
+
+    if text is None:
+        return None
+    found = Window.parse(text, "z_pred")
+    return found.low, found.high
+
+
+def _deliver(found, as_json, out) -> None:
+    """Prints what was found, and writes it if `out` is given: .csv, otherwise JSON."""
     from kphotoz.files import write_json, write_text
 
     if out is not None and out.suffix == ".csv":
-        write_text(out, _csv(rows))
+        write_text(out, _csv(found["rows"], found.get("differences", ())))
     elif out is not None:
-        write_json(out, {**source, "rows": rows})
+        write_json(out, found)
     if as_json:
-        click.echo(json.dumps({**source, "rows": _no_nan(rows)}, ensure_ascii=False))
+        click.echo(json.dumps(_no_nan(found), ensure_ascii=False))
         return
     from rich.console import Console
 
-    from kphotoz.report import estimates_table
+    from kphotoz.report import estimates_table, joined_tables
 
-    Console().print(estimates_table(source, rows))
-
-
-def _no_nan(rows):
-    return [
-        {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
-        for row in rows
-    ]
+    console = Console()
+    if "tables" in found:
+        console.print(joined_tables(found))
+    else:
+        console.print(estimates_table(found, found["rows"]))
 
 
-def _csv(rows) -> str:
+def _no_nan(value):
+    if isinstance(value, dict):
+        return {key: _no_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_no_nan(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _csv(rows, differences) -> str:
+    """Returns a line for each row; differences follow, of `table` minus `minus`."""
+    lines = [*rows]
+    for one in differences:
+        lines.append({**one, "table": one["a"], "minus": one["b"]})
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    names = [name for name in names if name not in ("a", "b")]
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]))
+    writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
     writer.writeheader()
-    for row in rows:
+    for row in lines:
         flat = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()}
         writer.writerow(flat)
     return file.getvalue()

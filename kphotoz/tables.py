@@ -4,6 +4,7 @@ import os
 import pathlib
 import warnings
 import zlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from kphotoz.errors import InputError, unknown
 __all__ = ["column", "read_table"]
 
 
-def read_table(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_table(
+    path: str | os.PathLike, *, text: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """Returns the columns of a CSV, TSV, ECSV, FITS or parquet file, by name.
 
     The format is told from the first bytes, not from the suffix. Numbers come in native
@@ -20,10 +23,12 @@ def read_table(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Args:
         path: a file; FITS, CSV and TSV may be gzipped.
+        text: names of columns to give as text whatever they hold, digit by digit:
+            identifiers of 19 digits do not survive as float64 [default: none].
 
     Raises:
         InputError: the file is missing, cut short, empty, of another format, or two of
-            its columns share a name.
+            its columns share a name; a `text` column holds numbers already rounded.
     """
     path = pathlib.Path(path)
     try:
@@ -34,7 +39,7 @@ def read_table(path: str | os.PathLike) -> dict[str, np.ndarray]:
             f"Wanted: a table to read. Received: {path} ({error.strerror}). "
             "Check the path."
         ) from error
-    columns = _reader(path, head)(path)
+    columns = _reader(path, head)(path, frozenset(text))
     if not columns or not len(next(iter(columns.values()))):
         raise InputError(
             f"Wanted: a table with at least one row. Received: {path}, "
@@ -82,25 +87,29 @@ def _reader(path: pathlib.Path, head: bytes):
     return _read_csv
 
 
-def _read_parquet(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_parquet(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
     import pyarrow
     from pyarrow import parquet
 
     try:
         # One file: a folder name such as `seed=3` above it must not become a column.
-        return _from_arrow(parquet.ParquetFile(path).read(), path)
+        return _from_arrow(parquet.ParquetFile(path).read(), path, text)
     except (pyarrow.ArrowException, OSError) as error:
         raise _broken("parquet", path, error) from error
 
 
-def _read_csv(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_csv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
     import pyarrow
     from pyarrow import csv
 
     tabs = ".tsv" in path.name.lower()
     options = csv.ParseOptions(delimiter="\t" if tabs else ",")
     missing = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "--"]
-    convert = csv.ConvertOptions(null_values=missing, strings_can_be_null=False)
+    convert = csv.ConvertOptions(
+        null_values=missing,
+        strings_can_be_null=False,
+        column_types=dict.fromkeys(text, pyarrow.string()),
+    )
     try:
         table = csv.read_csv(path, parse_options=options, convert_options=convert)
         header = table.column_names
@@ -111,10 +120,12 @@ def _read_csv(path: pathlib.Path) -> dict[str, np.ndarray]:
             "Wanted: columns separated by commas (or tabs, in a .tsv). "
             f"Received: {path} with the header {header[0]!r}. Convert it."
         )
-    return _from_arrow(table, path)
+    return _from_arrow(table, path, text)
 
 
-def _from_arrow(table, path: pathlib.Path) -> dict[str, np.ndarray]:
+def _from_arrow(
+    table, path: pathlib.Path, text: frozenset[str]
+) -> dict[str, np.ndarray]:
     import pyarrow as pa
 
     names = [name.strip() for name in table.column_names]
@@ -126,6 +137,10 @@ def _from_arrow(table, path: pathlib.Path) -> dict[str, np.ndarray]:
             values = values.cast(kind.value_type)
         if pa.types.is_decimal(kind):
             values = values.cast(pa.float64())
+        if name in text and not pa.types.is_floating(kind):
+            found = values.cast(pa.string()).fill_null("").to_numpy()
+            columns[name] = np.char.strip(found.astype(str))
+            continue
         if pa.types.is_null(kind):
             columns[name] = np.full(len(values), np.nan)
             continue
@@ -134,11 +149,11 @@ def _from_arrow(table, path: pathlib.Path) -> dict[str, np.ndarray]:
             array = np.array([np.nan if v is None else v for v in array], np.float64)
         elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             array = np.array(["" if v is None else v for v in array], dtype=str)
-        columns[name] = array
+        columns[name] = _as_text(array, name, path) if name in text else array
     return columns
 
 
-def _read_fits(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_fits(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
     from astropy.io import fits
 
     try:
@@ -156,7 +171,9 @@ def _read_fits(path: pathlib.Path) -> dict[str, np.ndarray]:
                     )
                 names = list(found[0].columns.names)
                 _check_unique(names, path)
-                return {name: _native(found[0].data[name]) for name in names}
+                return {
+                    name: _cell(found[0].data[name], name, path, text) for name in names
+                }
     except InputError:
         raise
     except (OSError, EOFError, zlib.error, LookupError) as error:
@@ -171,16 +188,40 @@ def _table_kinds() -> tuple[type, ...]:
     return (fits.BinTableHDU, fits.TableHDU)
 
 
-def _read_ecsv(path: pathlib.Path) -> dict[str, np.ndarray]:
-    from astropy.io import ascii as text
+def _read_ecsv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
+    from astropy.io import ascii as ascii_tables
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            table = text.read(path, format="ecsv")
+            table = ascii_tables.read(path, format="ecsv")
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise _broken("ECSV", path, error) from error
-    return {name: _native(table[name]) for name in table.colnames}
+    return {name: _cell(table[name], name, path, text) for name in table.colnames}
+
+
+def _cell(values, name: str, path: pathlib.Path, text: frozenset[str]) -> np.ndarray:
+    return _as_text(values, name, path) if name in text else _native(values)
+
+
+def _as_text(values, name: str, path: pathlib.Path) -> np.ndarray:
+    """Returns whole numbers and text as text, missing values as ""."""
+    mask = np.ma.getmaskarray(values)
+    values = np.asarray(values)
+    if values.dtype.kind == "f":
+        mask = mask | ~np.isfinite(values)
+        whole = np.where(mask, 0.0, values)
+        # Above 2^53 neighbouring whole numbers share one float64.
+        if np.any(whole != np.rint(whole)) or np.any(np.abs(whole) >= 2.0**53):
+            raise InputError(
+                f"Wanted: whole numbers or text in column {name!r}. Received: {path} "
+                "with floats that are broken, or too big to be exact. Write the "
+                "column as integers or text."
+            )
+        values = whole.astype(np.int64)
+    found = np.char.strip(values.astype(str))
+    found[mask] = ""
+    return found
 
 
 def _native(values) -> np.ndarray:

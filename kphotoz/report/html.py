@@ -1,7 +1,6 @@
 """The report as one page that needs no other file and runs no script."""
 
 import base64
-import html
 import json
 import os
 import pathlib
@@ -12,17 +11,24 @@ from typing import Any
 
 from kphotoz.errors import InputError
 from kphotoz.files import write_text
-from kphotoz.report.content import Content, excluded
+from kphotoz.report.content import Content
 from kphotoz.report.figures import CAPTIONS
-from kphotoz.report.style import (
-    DZ,
-    definition,
-    heading,
-    look,
-    number,
-    sample_words,
+from kphotoz.report.markup import (
+    details,
+    escaped,
+    html_table,
+    regime_cell,
+    value_cell,
 )
-from kphotoz.report.tables import cost_cells, headline_differences, turned, verdict
+from kphotoz.report.sections import floor_rows, other_windows, published, strata
+from kphotoz.report.style import DZ, definition, heading, number, sample_words
+from kphotoz.report.tables import (
+    cost_cells,
+    counted,
+    headline_differences,
+    turned,
+    verdict,
+)
 
 __all__ = ["write_html"]
 
@@ -53,24 +59,26 @@ def write_html(
     """
     content = Content(comparison)
     sections = [
-        _notes(content),
+        _sentences(content, "remarks"),
+        _sentences(content, "notes"),
         *(_results(content, *case) for case in content.cases),
         _definitions(content),
         _figures(figure_paths),
         _differences(content),
+        strata(content),
         _all_fractions(content),
         _costs(content),
-        _published(content),
-        _details("Regimes", _described(content)),
+        published(content),
+        details("Regimes", _described(content)),
         _licences(content),
-        _details("Recipe, with every default", _json(content.raw.get("recipe"))),
-        _details("Environment", _json(content.raw.get("environment"))),
+        details("Recipe, with every default", _json(content.raw.get("recipe"))),
+        details("Environment", _environment(content)),
     ]
     page = string.Template(_part("page.html")).substitute(
-        title=_e(content.text("title", "Comparison")),
+        title=escaped(content.text("title", "Comparison")),
         css=_part("page.css"),
         facts=_facts(content),
-        answer=_e(content.text("answer", "No answer was recorded.")),
+        answer=escaped(content.text("answer", "No answer was recorded.")),
         body="\n".join(filter(None, sections)),
     )
     write_text(path, page)
@@ -80,78 +88,50 @@ def _part(name: str) -> str:
     return resources.files("kphotoz.report").joinpath(name).read_text("utf-8")
 
 
-def _e(value: Any) -> str:
-    return html.escape("" if value is None else str(value), quote=True)
-
-
 def _facts(content: Content) -> str:
     facts = []
     if content.text("command"):
-        facts.append(f"<code>{_e(content.text('command'))}</code>")
+        facts.append(f"<code>{escaped(content.text('command'))}</code>")
     if content.raw.get("seeds"):
-        facts.append(f"{_e(content.raw['seeds'])} seeds")
-    facts.append(f"window: {_e(content.window)}")
+        facts.append(f"{escaped(content.raw['seeds'])} seeds")
+    facts.append(f"window: {escaped(content.window)}")
     return " · ".join(facts)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
-    """Returns a table of escaped cells, the first `text` columns left-aligned."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        kinds = ["" if i < text else ' class="n"' for i in range(len(cells))]
-        return "".join(
-            f"<{tag}{kind}>{cell}</{tag}>"
-            for kind, cell in zip(kinds, cells, strict=True)
-        )
-
-    body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return (
-        f'<div class="wide"><table><thead><tr>{line(head, "th")}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _regime(content: Content, name: str) -> str:
-    colour, _ = look(name, content.regimes)
-    swatch = f'<span class="swatch" style="background:{colour}"></span>'
-    return f'<span class="regime">{swatch}{_e(name)}</span>'
-
-
-def _notes(content: Content) -> str:
-    items = "".join(f"<li>{_e(note)}</li>" for note in content.raw.get("notes") or [])
+def _sentences(content: Content, part: str) -> str:
+    items = "".join(f"<li>{escaped(one)}</li>" for one in content.raw.get(part) or [])
     return f"<ul>{items}</ul>" if items else ""
 
 
 def _results(content: Content, sample: str, truth: str) -> str:
-    rows, sizes, left_out = [], set(), set()
+    rows, held = [], []
     for regime in content.regimes:
         line = [content.row(regime, sample, truth, m) for m in content.metrics]
         first = next((row for row in line if row), None)
         if first is None:
             continue
-        sizes |= {row["n"] for row in line if row}
-        left_out |= {excluded(row.get("excluded")) for row in line if row} - {""}
+        held += [row for row in line if row]
         labels = first.get("n_labels")
-        cells = [_regime(content, regime), "" if labels is None else f"{labels:,}"]
-        rows.append(cells + [_cell(row) for row in line])
+        cells = [regime_cell(content, regime), "" if labels is None else f"{labels:,}"]
+        rows.append(cells + [value_cell(row) for row in line])
+    if truth == "z_true":
+        rows += floor_rows(content, sample)
     words = content.samples.get(sample, {}).get("description", "")
+    sizes = [row["n"] for row in held] or [0]
     size = " to ".join(f"{n:,}" for n in sorted({min(sizes), max(sizes)}))
-    note = f"N = {size}." + (f" Sample: {_e(words)}." if words else "")
-    if left_out:
-        note += f" Excluded: {_e('; '.join(sorted(left_out)))}."
-    head = ["regime", "labels", *(_e(heading(name)) for name in content.metrics)]
-    title = _e(sample_words(sample, truth)).capitalize()
-    return f'<h2>{title}</h2><p class="dim">{note}</p>{_table(head, rows)}'
-
-
-def _cell(row: Mapping[str, Any] | None) -> str:
-    return _e(number(row["metric"], row["value"], row["error"])) if row else ""
+    note = f"N = {size}; window: {escaped(content.window)}."
+    note += f" Sample: {escaped(words)}." if words else ""
+    note += f" Counted: {escaped(counted(held))}." if counted(held) else ""
+    head = ["regime", "labels", *(escaped(heading(name)) for name in content.metrics)]
+    title = escaped(sample_words(sample, truth)).capitalize()
+    inner = html_table(head, rows) + other_windows(content, sample, truth)
+    return f'<h2>{title}</h2><p class="dim">{note}</p>{inner}'
 
 
 def _definitions(content: Content) -> str:
-    items = [f"<li>{_e(DZ)}; window: {_e(content.window)}</li>"]
+    items = [f"<li>{escaped(DZ)}; window: {escaped(content.window)}</li>"]
     items += [
-        f"<li><code>{_e(name)}</code>: {_e(definition(name))}</li>"
+        f"<li><code>{escaped(name)}</code>: {escaped(definition(name))}</li>"
         for name in content.metrics
     ]
     items.append(
@@ -159,7 +139,7 @@ def _definitions(content: Content) -> str:
         "seeds; a rate of zero carries the Poisson limit 1.84/N. Each regime is shown "
         "at its largest label count.</li>"
     )
-    return _details("Definitions", f"<ul>{''.join(items)}</ul>")
+    return details("Definitions", f"<ul>{''.join(items)}</ul>")
 
 
 def _figures(paths: Sequence[str | os.PathLike]) -> str:
@@ -174,10 +154,11 @@ def _figures(paths: Sequence[str | os.PathLike]) -> str:
                 f"Wanted: the figure {path}. Received: {error.strerror}. "
                 "Write the figures again."
             ) from error
+        words = f"{escaped(title)}. {escaped(caption)}"
         parts.append(
-            f'<figure><h3>{_e(title)}</h3><div class="sheet"><img alt="{_e(title)}. '
-            f'{_e(caption)}" src="data:image/png;base64,{image}"></div>'
-            f"<figcaption>{_e(caption)}</figcaption></figure>"
+            f'<figure><h3>{escaped(title)}</h3><div class="sheet"><img alt="{words}" '
+            f'src="data:image/png;base64,{image}"></div>'
+            f"<figcaption>{escaped(caption)}</figcaption></figure>"
         )
     return "<h2>Figures</h2>" + "".join(parts) if parts else ""
 
@@ -196,15 +177,17 @@ def _differences(content: Content) -> str:
         return ""
     words = sample_words(chosen[0]["sample"], chosen[0]["truth"])
     return (
-        f"<h2>Paired differences: {_e(words)}</h2>"
+        f"<h2>Paired differences: {escaped(words)}</h2>"
         '<p class="dim">The same objects and seeds on both sides. An ordering is '
         "resolved if the difference exceeds two errors and there are five seeds or "
         "more. Each cell is the regime of its row minus that of its column; grey is "
         "not resolved. Best first.</p>"
         + _matrix(content, chosen)
-        + _details(
+        + details(
             "Differences on every sample",
-            _difference_table(content, content.differences),
+            _difference_table(
+                content, [*content.differences, *content.more_differences]
+            ),
         )
     )
 
@@ -218,18 +201,18 @@ def _matrix(content: Content, chosen: Sequence[Mapping[str, Any]]) -> str:
     pairs = {frozenset((one["a"], one["b"])): one for one in chosen}
     rows = []
     for i, row in enumerate(names[1:], 1):
-        cells = [_regime(content, row)]
+        cells = [regime_cell(content, row)]
         for j, column in enumerate(names[:-1]):
             one = pairs.get(frozenset((row, column))) if j < i else None
             cells.append(_difference_cell(one, row) if one else "")
         rows.append(cells)
-    head = ["", *(_regime(content, name) for name in names[:-1])]
-    return _table(head, rows)
+    head = ["", *(regime_cell(content, name) for name in names[:-1])]
+    return html_table(head, rows)
 
 
 def _difference_cell(one: Mapping[str, Any], row: str) -> str:
     one = turned(one, row)
-    text = _e(number(one["metric"], one["value"], one["error"]))
+    text = escaped(number(one["metric"], one["value"], one["error"]))
     if one["resolved"]:
         return f"<strong>{text}</strong>"
     return f'<span class="dim" title="not resolved">{text}</span>'
@@ -241,16 +224,16 @@ def _difference_table(content: Content, chosen: Sequence[Mapping[str, Any]]) -> 
     for one in chosen:
         rows.append(
             [
-                _regime(content, one["a"]),
-                _regime(content, one["b"]),
-                _e(sample_words(one["sample"], one["truth"])),
-                _e(verdict(one)),
+                regime_cell(content, one["a"]),
+                regime_cell(content, one["b"]),
+                escaped(sample_words(one["sample"], one["truth"])),
+                escaped(verdict(one)),
                 f"{one.get('fraction') or 0:.0%}",
-                _e(heading(one["metric"])),
-                _e(number(one["metric"], one["value"], one["error"])),
+                escaped(heading(one["metric"])),
+                escaped(number(one["metric"], one["value"], one["error"])),
             ]
         )
-    return _table(head, rows, text=4)
+    return html_table(head, rows, text=4)
 
 
 def _all_fractions(content: Content) -> str:
@@ -258,7 +241,7 @@ def _all_fractions(content: Content) -> str:
         return ""
     crossover = content.raw.get("crossover") or {}
     head = ["regime", "sample", "labels used", "labels"]
-    head += [_e(heading(name)) for name in content.metrics]
+    head += [escaped(heading(name)) for name in content.metrics]
     rows = []
     for sample, truth in content.cases:
         for regime in content.regimes:
@@ -268,12 +251,15 @@ def _all_fractions(content: Content) -> str:
                     for m in content.metrics
                 ]
                 labels = next((r.get("n_labels") for r in line if r), None)
-                cells = [_regime(content, regime), _e(sample_words(sample, truth))]
+                cells = [
+                    regime_cell(content, regime),
+                    escaped(sample_words(sample, truth)),
+                ]
                 cells += [f"{fraction:.1%}", "" if labels is None else f"{labels:,}"]
-                rows.append(cells + [_cell(row) for row in line])
-    words = f"<p>{_e(crossover['text'])}</p>" if crossover.get("text") else ""
-    table = _details("Every label fraction", _table(head, rows, text=2))
-    return f"<h2>Label fractions</h2>{words}{table}"
+                rows.append(cells + [value_cell(row) for row in line])
+    words = f"<p>{escaped(crossover['text'])}</p>" if crossover.get("text") else ""
+    inner = html_table(head, rows, text=2)
+    return f"<h2>Label fractions</h2>{words}{details('Every label fraction', inner)}"
 
 
 def _costs(content: Content) -> str:
@@ -282,46 +268,42 @@ def _costs(content: Content) -> str:
     head = ["regime", "labels used", "trainable parameters", "stored"]
     head += ["examples seen", "time [s]", "peak memory [GiB]"]
     rows = [
-        [_regime(content, cost["regime"]), *map(_e, cost_cells(cost))]
+        [regime_cell(content, cost["regime"]), *map(escaped, cost_cells(cost))]
         for cost in content.costs
     ]
-    return f"<h2>Cost of one model</h2>{_table(head, rows)}"
-
-
-def _published(content: Content) -> str:
-    published = content.raw.get("published")
-    if not published:
-        return ""
-    rows = published.get("rows") or []
-    head = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[_e(row.get(key)) for key in head] for row in rows]
-    trust = f'<p class="dim">{_e(published.get("trust"))}</p>'
-    table = _table([_e(key) for key in head], cells) if rows else ""
-    return f"<h2>Published: {_e(published.get('title'))}</h2>{trust}{table}"
+    return f"<h2>Cost of one model</h2>{html_table(head, rows)}"
 
 
 def _described(content: Content) -> str:
-    rows = [[_regime(content, k), _e(v)] for k, v in content.described.items()]
-    return _table(["regime", "what it does"], rows, text=2) if rows else ""
+    rows = [[regime_cell(content, k), escaped(v)] for k, v in content.described.items()]
+    return html_table(["regime", "what it does"], rows, text=2) if rows else ""
 
 
 def _licences(content: Content) -> str:
     rows = [
-        [_e(one.get(key)) for key in ("survey", "licence", "acknowledgement")]
+        [escaped(one.get(key)) for key in ("survey", "licence", "acknowledgement")]
         for one in content.raw.get("licences") or []
     ]
     head = ["survey", "licence", "acknowledgement"]
-    return "<h2>Licences</h2>" + _table(head, rows, text=3) if rows else ""
+    return (
+        "<h2>Data: licences and acknowledgements</h2>" + html_table(head, rows, text=3)
+        if rows
+        else ""
+    )
+
+
+def _environment(content: Content) -> str:
+    found = content.raw.get("environment") or {}
+    rows = []
+    for key, value in found.items():
+        plain = isinstance(value, str | int | float)
+        text = value if plain else json.dumps(value, ensure_ascii=False, default=str)
+        rows.append([escaped(key), escaped(text)])
+    return html_table(["", ""], rows, text=2) if rows else ""
 
 
 def _json(value: Any) -> str:
     if not value:
         return ""
     text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-    return f"<pre>{_e(text)}</pre>"
-
-
-def _details(title: str, inner: str) -> str:
-    if not inner:
-        return ""
-    return f"<details><summary>{_e(title)}</summary>{inner}</details>"
+    return f"<pre>{escaped(text)}</pre>"

@@ -43,7 +43,8 @@ def terminal_table(comparison: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _plain(title: str, note: str = "") -> Table:
+def plain_table(title: str, note: str = "") -> Table:
+    """Returns an empty table in the house style, with a title and a note below."""
     caption = Text(note, style="dim") if note else None
     return Table(
         title=Text(title, style="bold"),
@@ -64,7 +65,7 @@ def _metrics(content: Content, sample: str, truth: str) -> Table:
     counts = sorted({row["n"] for row in held})
     size = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     note = counted(held)
-    table = _plain(f"{sample_words(sample, truth)}: N = {size}", note)
+    table = plain_table(f"{sample_words(sample, truth)}: N = {size}", note)
     table.add_column("regime")
     table.add_column("labels", justify="right")
     for metric in content.metrics:
@@ -94,7 +95,7 @@ def _cell(metric: str, row: Mapping[str, Any] | None) -> str:
 
 
 def _costs(content: Content) -> Table:
-    table = _plain("Cost of one model")
+    table = plain_table("Cost of one model")
     table.add_column("regime")
     for name in ("labels used", "trainable", "stored", "examples seen", "s", "GiB"):
         table.add_column(name, justify="right")
@@ -183,7 +184,7 @@ def _differences(content: Content) -> Table:
         "resolved: |difference| > 2 errors, same objects, five seeds or more; "
         f"{sum(not d['resolved'] for d in chosen)} of {len(chosen)} not resolved"
     )
-    table = _plain(f"Paired differences from the first, on {words}", note)
+    table = plain_table(f"Paired differences from the first, on {words}", note)
     for name in ("a", "b"):
         table.add_column(name)
     table.add_column("metric")
@@ -234,7 +235,7 @@ def estimates_table(
     """
     weighted = f", weighted by {source['weight']}" if source.get("weight") else ""
     title = f"{source['pred']} against {source['true']}{weighted}: {source['table']}"
-    table = _plain(title)
+    table = plain_table(title)
     names = list(dict.fromkeys(row["metric"] for row in rows))
     for name in ("part", "window"):
         table.add_column(name)

@@ -1,0 +1,98 @@
+"""The tables of `kphotoz evaluate` for several tables of predictions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kphotoz.report.content import excluded
+from kphotoz.report.style import DZ, definition, heading, number
+from kphotoz.report.tables import counted, plain_table
+
+__all__ = ["joined_tables"]
+
+
+def joined_tables(found: Mapping[str, Any]) -> RenderableType:
+    """Returns what was joined, metrics table by table, and paired differences.
+
+    Args:
+        found: dict as `kphotoz evaluate A B --json` prints it.
+    """
+    parts: list[RenderableType] = [_sources(found), Text()]
+    parts += [_metrics(found), Text(), _differences(found), Text()]
+    names = dict.fromkeys(row["metric"] for row in found["rows"])
+    lines = [f"{DZ}.", *(f"{name}: {definition(name)}" for name in names)]
+    lines.append("±: half the 15.8 to 84.1 % range of the bootstrap over objects.")
+    parts.append(Text("\n".join(lines), style="dim"))
+    return Group(*parts)
+
+
+def _sources(found: Mapping[str, Any]) -> Table:
+    note = (
+        f"{found['common']:,} objects in every table, {found['used']:,} usable in all"
+    )
+    if found["truths_differ"]:
+        note += (
+            f"; {found['truths_differ']:,} have truths that differ, by up to "
+            f"{found['largest_difference_of_truths']:.2g}: those of the first table "
+            "that knows one are used"
+        )
+    table = plain_table("Tables", note)
+    for name in ("name", "table", "id", "predicted", "reference"):
+        table.add_column(name)
+    table.add_column("rows", justify="right")
+    table.add_column("left out")
+    for one in found["tables"]:
+        names = [one["name"], one["table"], one["id"], one["pred"], one["true"] or "—"]
+        left_out = excluded(one["left_out"])
+        table.add_row(*map(Text, names), f"{one['rows']:,}", Text(left_out))
+    return table
+
+
+def _metrics(found: Mapping[str, Any]) -> Table:
+    groups: dict[tuple, list] = {}
+    for row in found["rows"]:
+        place = row["stratum"], row["window"], row["table"]
+        groups.setdefault(place, []).append(row)
+    names = list(dict.fromkeys(row["metric"] for row in found["rows"]))
+    note = counted([row for row in found["rows"] if row["stratum"] == "all"])
+    table = plain_table("On the common objects", note)
+    for name in ("part", "window", "table"):
+        table.add_column(name)
+    table.add_column("N", justify="right")
+    for name in names:
+        table.add_column(Text(heading(name)), justify="right")
+    # All tables of one part side by side, since that is what is compared.
+    places = dict.fromkeys((part, window) for part, window, _ in groups)
+    for part, window in places:
+        for one in found["tables"]:
+            line = groups[part, window, one["name"]]
+            cells = [number(row["metric"], row["value"], row["error"]) for row in line]
+            size = f"{line[0]['n']:,}"
+            table.add_row(Text(part), window or "all", Text(one["name"]), size, *cells)
+    return table
+
+
+def _differences(found: Mapping[str, Any]) -> Table:
+    note = "; ".join(dict.fromkeys(one["note"] for one in found["differences"]))
+    table = plain_table("Paired differences", f"{note}. Biases by their size")
+    for name in ("a", "b", "metric", "window"):
+        table.add_column(name)
+    table.add_column("a − b", justify="right")
+    table.add_column("verdict")
+    for one in found["differences"]:
+        shown = number(one["metric"], one["value"], one["error"])
+        names = Text(one["a"]), Text(one["b"]), Text(heading(one["metric"]))
+        verdict = Text(_verdict(one))
+        style = "" if one["beyond_2_errors"] else "dim"
+        table.add_row(*names, one["window"] or "all", shown, verdict, style=style)
+    return table
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    if not one["beyond_2_errors"]:
+        return "within 2 errors"
+    lower = (one["value"] < 0) is (one["metric"] != "r2")
+    return f"{one['a'] if lower else one['b']} better"
