@@ -1,24 +1,21 @@
-"""Figures of one number a regime: per sample, forgetting, fractions and costs."""
+"""Figures of one number a regime: on every sample, and what is forgotten."""
 
 import math
 import pathlib
 
-import numpy as np
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from kphotoz import metrics
-from kphotoz.report.canvas import errorbar, figure, legend, lsst, save
+from kphotoz.report.canvas import (
+    figure,
+    plain,
+    requirements,
+    save,
+)
 from kphotoz.report.content import Content, finite
-from kphotoz.report.style import axis_label, factor, look, sample_words
+from kphotoz.report.style import axis_label, factor, look
 
-__all__ = ["bars", "costs", "forgetting", "fractions"]
-
-_COSTS = {
-    "trainable_parameters": "trainable parameters",
-    "examples_seen": "examples seen in training",
-    "seconds": "seconds to train",
-}
+__all__ = ["bars", "forgetting"]
 
 
 def bars(
@@ -37,13 +34,16 @@ def bars(
         grid = drawn.subplots(1, len(samples), sharey=True, squeeze=False)[0]
         for axes, sample in zip(grid, samples, strict=True):
             _bar_panel(axes, content, metric, sample)
-            said.append(lsst(axes, metric, content.samples.get(sample, {}), True))
+            facts = content.samples.get(sample, {})
+            said += requirements(axes, metric, facts, content.windows[0], True)
             if sample in floors:
-                axes.axvline(floors[sample] * factor(metric), color="#555555", ls=":")
+                axes.axvline(
+                    floors[sample] * factor(metric), color="#555555", ls=":", lw=1.8
+                )
             axes.set(title=_titled(content, sample), xlabel=axis_label(metric))
             axes.grid(axis="x")
             axes.set_axisbelow(True)
-        grid[0].set_yticks(range(len(content.regimes)), content.regimes)
+        grid[0].set_yticks(range(len(content.regimes)), map(plain, content.regimes))
         grid[0].invert_yaxis()
         kinds = [Patch(fc="#777777", label="against the true redshift")]
         kinds += [Patch(fc="white", ec="#777777", label="against the label")]
@@ -55,8 +55,13 @@ def bars(
         f"true redshift; open: against the label. Window: {content.window}. "
     )
     if floors:
-        caption += "Dotted: the labels themselves against the truth. "
-    return path, caption + " ".join(dict.fromkeys(filter(None, said)))
+        caption += "Thick dotted: the labels themselves against the truth. "
+    return path, caption + _by_sample(said)
+
+
+def _by_sample(said: list[str]) -> str:
+    """Returns sentences, each once; reasons may differ from sample to sample."""
+    return " ".join(dict.fromkeys(said))
 
 
 def _samples(content: Content) -> list[str]:
@@ -108,7 +113,7 @@ def forgetting(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str]
             axes.set(title=f"against the {against}")
             axes.set_xlabel(f"change of {axis_label(metric)} from zero_shot")
             axes.grid(axis="x")
-        grid[0].set_yticks(range(len(names)), names)
+        grid[0].set_yticks(range(len(names)), map(plain, names))
         grid[0].set_ylim(len(names) - 0.5, -0.5)
         save(drawn, path)
     caption = (
@@ -155,131 +160,3 @@ def _changes(content: Content, truth: str) -> dict[str, tuple[float, float, bool
         if math.isfinite(value) and math.isfinite(error):
             found[other] = (value, error, bool(one["resolved"]))
     return found
-
-
-def fractions(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | None:
-    """Draws the metric against the number of labels, or returns None with one only."""
-    counts = {row.get("n_labels") for row in content.rows if row.get("fraction")}
-    if len(counts - {None, 0}) < 2:
-        return None
-    metric, cases = content.headline, _fraction_cases(content)
-    with figure(4.2 * len(cases) + 0.4, 4.3) as drawn:
-        grid = drawn.subplots(1, len(cases), squeeze=False)[0]
-        for axes, case in zip(grid, cases, strict=True):
-            for regime in content.regimes:
-                _fraction_line(axes, content, regime, case, metric)
-            axes.set(xscale="log", title=sample_words(*case))
-            axes.set(xlabel="target labels used", ylabel=axis_label(metric))
-            axes.grid()
-            axes.set_xticks(sorted(counts - {None, 0}))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-            axes.xaxis.set_minor_locator(NullLocator())
-            _mark_crossover(axes, content, case)
-        legend(drawn, grid[0], columns=5)
-        save(drawn, path)
-    crossover = content.raw.get("crossover") or {}
-    caption = (
-        f"{metric} against the number of labels of the target used, with errors from "
-        "objects and seeds. A regime that uses none is a dashed line. "
-    )
-    if crossover.get("text"):
-        caption += f"On {crossover.get('sample', 'target')}: {crossover['text']}."
-    return path, caption
-
-
-def _fraction_cases(content: Content) -> list[tuple[str, str]]:
-    wanted = [c for c in content.cases if c[0] in ("deployment", "target")]
-    first = {sample: (sample, truth) for sample, truth in reversed(wanted)}
-    return [first[s] for s in ("deployment", "target") if s in first] or content.cases[
-        :1
-    ]
-
-
-def _fraction_line(axes, content, regime, case, metric) -> None:
-    colour, _ = look(regime, content.regimes)
-    rows = [content.row(regime, *case, metric, f) for f in content.fractions(regime)]
-    rows = [row for row in rows if row and math.isfinite(finite(row["value"]))]
-    if not rows:
-        return
-    if not any(row.get("fraction") for row in rows):
-        value = rows[0]["value"] * factor(metric)
-        axes.axhline(value, color=colour, ls="--", lw=1.2, label=regime)
-        return
-    rows = [row for row in rows if row.get("n_labels")]
-    x = [row["n_labels"] for row in rows]
-    y = factor(metric) * np.array([row["value"] for row in rows])
-    error = factor(metric) * np.array([finite(row["error"]) for row in rows])
-    errorbar(axes, x, y, error, regime, content.regimes)
-
-
-def _mark_crossover(axes, content, case) -> None:
-    crossover = content.raw.get("crossover") or {}
-    labels = crossover.get("labels")
-    if labels and crossover.get("sample", "target") == case[0]:
-        axes.axvline(labels, color="#333333", lw=0.9, ls=":")
-        place = axes.get_xaxis_transform()
-        axes.text(labels, 0.98, f" N* = {labels}", transform=place, va="top", size=8)
-
-
-def costs(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | None:
-    """Draws the headline metric against costs, or returns None without costs."""
-    shown = [k for k in _COSTS if any(c.get(k) is not None for c in content.costs)]
-    if not shown or not content.cases:
-        return None
-    metric, case = content.headline, content.cases[0]
-    with figure(3.4 * len(shown) + 0.4, 3.9) as drawn:
-        grid = drawn.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-        for axes, key in zip(grid, shown, strict=True):
-            _cost_panel(axes, content, case, metric, key)
-            axes.set_xlabel(_COSTS[key])
-            axes.grid()
-        grid[0].set_ylabel(axis_label(metric))
-        legend(drawn, grid[0], columns=5)
-        save(drawn, path)
-    caption = (
-        f"{metric} on {sample_words(*case)} against what one model costs; lower left "
-        "is better. What costs nothing stands at the left edge."
-    )
-    return path, caption
-
-
-def _cost_panel(axes, content, case, metric, key) -> None:
-    points = {}
-    for cost in content.costs:
-        name, value = cost["regime"], cost.get(key)
-        row = content.row(name, *case, metric)
-        last = (cost.get("fraction") or 0.0) == content.largest(name)
-        if value is not None and row and last:
-            y, error = (factor(metric) * finite(row[k]) for k in ("value", "error"))
-            points[name] = (value, y, error)
-    positive = [value for value, _, _ in points.values() if value > 0] or [1.0]
-    nothing = min(positive) / 6  # where zero stands on a logarithmic axis
-    axes.set(xscale="log", xlim=(nothing / 2, 2 * max(positive)))
-    for name, (value, y, error) in points.items():
-        place = value if value > 0 else nothing
-        errorbar(axes, [place], [y], [error], name, content.regimes, ls="none")
-    if any(value <= 0 for value, _, _ in points.values()):
-        axes.axvline(nothing * 2, color="#BBBBBB", lw=0.8, ls=":")
-        edge = axes.get_xaxis_transform()
-        axes.text(nothing, 0.02, "none", transform=edge, ha="center", size=8)
-    axes.set_xticks(_steps(min(positive), max(positive)))
-    axes.xaxis.set_major_formatter(FuncFormatter(_count_words))
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _steps(low: float, high: float) -> list[float]:
-    """Returns two to six round numbers about a range, for a logarithmic axis."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for digits in ((1,), (1, 3), (1, 2, 5)):
-        steps = [digit * 10.0**decade for decade in decades for digit in digits]
-        steps = [step for step in steps if low / 1.5 <= step <= 1.5 * high]
-        if len(steps) > 2:
-            break
-    return steps[:: 1 + len(steps) // 7]
-
-
-def _count_words(value: float, _place: int) -> str:
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g} {unit}"
-    return f"{value:g}"

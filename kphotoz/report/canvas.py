@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kphotoz.files import atomic
+from kphotoz.metrics.point import RATES, SIGNED
+from kphotoz.report.requirements import REQUIREMENTS
 from kphotoz.report.style import factor, look
 
-__all__ = ["LSST_LINES", "errorbar", "figure", "legend", "lsst", "save"]
+__all__ = ["errorbar", "figure", "legend", "plain", "requirements", "save"]
 
 GREY = "#8A8A8A"
-# Source: the lines drawn by Seenivasan+2026; they hold for the LSST Gold sample.
-LSST_LINES = {"bias_median": 0.003, "nmad": 0.02}
 _STYLE = {
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -59,36 +59,70 @@ def errorbar(axes, x, y, error, regime: str, regimes: list[str], **options) -> N
     size = 8 if marker == "*" else 5
     error = np.where(np.isfinite(error), error, 0.0)
     style = {"color": colour, "marker": marker, "markersize": size, "lw": 1.2}
-    style |= {"capsize": 0, "elinewidth": 1.0, "label": regime}
+    style |= {"capsize": 0, "elinewidth": 1.0, "label": plain(regime)}
     axes.errorbar(x, y, yerr=error, **(style | options))
 
 
-def legend(drawn: Figure, axes, *, columns: int, **options) -> None:
-    """Puts one legend for the whole figure below it."""
-    handles, names = axes.get_legend_handles_labels()
-    found = dict(zip(names, handles, strict=True))
+def plain(name: str) -> str:
+    """Returns a name as a figure shows it: no mathematics, no hidden label."""
+    name = name.replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
+
+
+def legend(drawn: Figure, axes, **options) -> None:
+    """Puts one legend for the whole figure below it, as many columns as there is room.
+
+    Args:
+        drawn: Figure.
+        axes: one or several axes; a name that several have is shown once.
+        options: of matplotlib.
+    """
+    found = {}
+    for one in np.atleast_1d(axes).flat:
+        handles, names = one.get_legend_handles_labels()
+        found |= dict(zip(names, handles, strict=True))
+    if not found:
+        return
+    width = 0.5 + 0.075 * max(map(len, found))  # inches of one entry
+    columns = max(1, min(len(found), int(drawn.get_figwidth() / width)))
     drawn.legend(
         found.values(), found, loc="outside lower center", ncols=columns, **options
     )
 
 
-def lsst(axes, metric: str, sample: dict, vertical: bool = False) -> str:
-    """Draws the LSST requirement of a metric, if any; returns what to say of it.
+def requirements(
+    axes, metric: str, sample: dict, window: str | None, vertical: bool = False
+) -> list[str]:
+    """Draws the requirement lines of a metric; returns what to say of each.
 
-    In colour only where the sample says `lsst_gold`, since the requirement is defined
-    for that sample; grey elsewhere, and the words give the reason.
+    In colour only where the sample is the one that the requirement is written for;
+    grey elsewhere, and the words give the reason.
     """
-    if metric not in LSST_LINES:
-        return ""
-    value = LSST_LINES[metric] * factor(metric)
-    gold = bool(sample.get("lsst_gold"))
-    draw = axes.axvline if vertical else axes.axhline
-    for place in (-value, value) if metric == "bias_median" else (value,):
-        draw(place, color="#009E73" if gold else GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
-    name = "|bias| < 0.003" if metric == "bias_median" else "scatter < 0.02"
-    if gold:
-        return f"Dashed: LSST requirement {name}."
-    return (
-        f"Dashed grey: LSST requirement {name}; it holds for the Gold sample "
-        "(i < 25.3), which this is not."
-    )
+    said = []
+    for one in REQUIREMENTS:
+        if metric not in one.lines:
+            continue
+        reason = one.against(sample, window)
+        value = one.lines[metric] * factor(metric)
+        draw = axes.axvline if vertical else axes.axhline
+        colour = GREY if reason else one.colour
+        for place in (-value, value) if metric in SIGNED else (value,):
+            draw(place, color=colour, lw=0.9, ls=one.dashes, zorder=1)
+        said.append(_said(one, reason))
+    return said
+
+
+def _said(one, reason: str) -> str:
+    limits = ", ".join(_limit_words(*pair) for pair in one.lines.items())
+    words = "dashed" if one.dashes[1][0] > 2 else "dotted"
+    if reason:
+        return (
+            f"Grey {words}: {one.name} requirement ({limits}), written for "
+            f"{one.meant}; grey because {reason}."
+        )
+    return f"Coloured {words}: {one.name} requirement ({limits}) for {one.meant}."
+
+
+def _limit_words(metric: str, value: float) -> str:
+    name = f"|{metric}|" if metric in SIGNED else metric
+    return f"{name} < {value:.0%}" if metric in RATES else f"{name} < {value:g}"

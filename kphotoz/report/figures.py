@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from kphotoz.files import write_json
-from kphotoz.metrics.point import kernel
-from kphotoz.report import bar_figures, redshift_figures
-from kphotoz.report.content import Content
+from kphotoz.report import bar_figures, curve_figures, redshift_figures
+from kphotoz.report.content import Content, finite
 
 __all__ = ["CAPTIONS", "write_figures"]
 
@@ -38,33 +37,26 @@ def write_figures(
     panel = content.panel(predictions, *case) if predictions else None
     if panel is not None and not np.isfinite(panel.z).any():
         panel = None
-    floors = _floors(content, predictions)
+    floors = _floors(content)
     made = [
         bar_figures.bars(content, floors, folder / "bars.png"),
         panel
         and redshift_figures.redshifts(content, panel, case, folder / "redshifts.png"),
         panel and redshift_figures.trends(content, panel, case, folder / "trends.png"),
         bar_figures.forgetting(content, folder / "forgetting.png"),
-        bar_figures.fractions(content, folder / "fractions.png"),
-        bar_figures.costs(content, folder / "costs.png"),
+        curve_figures.fractions(content, folder / "fractions.png"),
+        curve_figures.costs(content, folder / "costs.png"),
     ]
     made = [one for one in made if one]
     write_json(folder / CAPTIONS, {path.name: words for path, words in made})
     return [path for path, _ in made]
 
 
-def _floors(content: Content, predictions) -> dict[str, float]:
+def _floors(content: Content) -> dict[str, float]:
     """Returns sample -> headline metric of the labels themselves against the truth."""
-    floors = {}
-    for sample, truth in content.cases if predictions else ():
-        panel = content.panel(predictions, sample, truth) if truth == "z_true" else None
-        if panel is None:
-            continue
-        keep = np.isfinite(panel.label) & np.isfinite(panel.truth)
-        if keep.any() and np.any(panel.label[keep] != panel.truth[keep]):
-            weights = None if panel.weights is None else panel.weights[keep]
-            function = kernel(content.headline)
-            value = float(function(panel.label[keep], panel.truth[keep], weights))
-            if np.isfinite(value):
-                floors[sample] = value
-    return floors
+    found = {
+        sample: finite(one["value"])
+        for (sample, metric), one in content.floors.items()
+        if metric == content.headline
+    }
+    return {sample: value for sample, value in found.items() if np.isfinite(value)}

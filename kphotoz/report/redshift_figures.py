@@ -6,7 +6,14 @@ import numpy as np
 from matplotlib.colors import LogNorm
 
 from kphotoz import metrics
-from kphotoz.report.canvas import errorbar, figure, legend, lsst, save
+from kphotoz.report.canvas import (
+    errorbar,
+    figure,
+    legend,
+    plain,
+    requirements,
+    save,
+)
 from kphotoz.report.content import Content, Panel
 from kphotoz.report.style import axis_label, factor, number, sample_words
 
@@ -18,16 +25,24 @@ _WORDS = {
     "z_true": "z_true: the reference redshift",
     "magnitude": "magnitude, reference band",
 }
+_TITLES = {
+    "z_pred": "against z_phot, on which a user can cut",
+    "z_true": "against z_true, which no user has",
+    "magnitude": "against magnitude",
+}
+# Panels and curves that stay readable, our choice.
+_MOST_PANELS = 15
+_MOST_CURVES = 10
 
 
 def redshifts(
     content: Content, panel: Panel, case: tuple[str, str], path: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
     """Draws z_pred against the reference, one panel a regime; returns path, caption."""
-    names = list(panel.preds)
+    names, hidden = _chosen(content, panel, case, _MOST_PANELS)
     lines = -(-len(names) // 5)
     columns = -(-len(names) // lines)
-    finite = [panel.z, *(p.ravel() for p in panel.preds.values())]
+    finite = [panel.z, *(panel.preds[name].ravel() for name in names)]
     top = float(np.nanquantile(np.concatenate(finite), 0.999))
     limits = (0.0, max(top * 1.03, 0.1))
     edges = np.linspace(*limits, 61)
@@ -43,7 +58,7 @@ def redshifts(
             _guides(axes, limits)
             row = content.row(name, *case, content.headline)
             words = number(content.headline, row["value"], row["error"]) if row else ""
-            axes.set_title(name)
+            axes.set_title(plain(name))
             text = f"{content.headline}\n{words}"
             box = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5}
             axes.text(
@@ -64,9 +79,23 @@ def redshifts(
     caption = (
         f"Predicted against reference redshift on {sample_words(*case)}: N = "
         f"{panel.z.size} galaxies, {seeds} seeds overlaid, logarithmic counts. Solid: "
-        f"equality; dotted: |dz| = 0.15. Window of the numbers: {content.window}."
+        f"equality; dotted: |dz| = 0.15. Window of the numbers: {content.window}. "
+        f"{hidden}"
     )
-    return path, caption
+    return path, caption.strip()
+
+
+def _chosen(
+    content: Content, panel: Panel, case: tuple[str, str], most: int
+) -> tuple[list[str], str]:
+    """Returns the base and the best regimes, in order, and who is left out in words."""
+    names = list(panel.preds)
+    best = [name for name in content.ranked(*case) if name in names]
+    ranked = [name for name in names if name == "zero_shot"] + best
+    kept = set(list(dict.fromkeys(ranked + names))[:most])
+    hidden = [name for name in names if name not in kept]
+    words = f"Not drawn, for room: {', '.join(hidden)}." if hidden else ""
+    return [name for name in names if name in kept], words
 
 
 def _ticks(top: float) -> list[int]:
@@ -99,34 +128,60 @@ def trends(
     names = [m for m in TREND_METRICS if m in content.metrics] or [content.headline]
     sides = _sides(panel)
     strong = _strong(content, panel, case)
-    said = []
-    with figure(3.5 * len(sides) + 0.4, 2.3 * len(names) + 0.9) as drawn:
+    drawn_regimes, hidden = _chosen(content, panel, case, _MOST_CURVES)
+    said: list[str] = []
+    with figure(3.7 * len(names) + 0.4, 2.4 * len(sides) + 1.1) as drawn:
         grid = drawn.subplots(
-            len(names), len(sides), sharex="col", sharey="row", squeeze=False
+            len(sides), len(names), sharex="row", sharey="col", squeeze=False
         )
-        for line, metric in zip(grid, names, strict=True):
+        for column, metric in zip(grid.T, names, strict=True):
             shown = []
-            for axes, (side, values) in zip(line, sides.items(), strict=True):
-                shown += _trend(axes, panel, metric, side, values, strong)
-                sample = content.samples.get(case[0], {})
-                said.append(lsst(axes, metric, sample))
+            for axes, (side, edges) in zip(column, sides.items(), strict=True):
+                curves = (panel, metric, side, edges, strong, drawn_regimes)
+                shown += _trend(axes, content, *curves)
+                _label_floor(axes, panel, metric, side, edges, case)
+                facts = content.samples.get(case[0], {})
+                said += requirements(axes, metric, facts, None)
+                axes.set(xlabel=_WORDS[side], ylabel=axis_label(metric))
                 axes.grid(axis="y")
-            line[0].set_ylabel(axis_label(metric))
-            _limit(line[0], metric, shown)
-        for axes, side in zip(grid[-1], sides, strict=True):
-            axes.set_xlabel(_WORDS[side])
-        legend(drawn, grid[0, 0], columns=min(5, len(panel.preds)))
+            _limit(column[0], metric, shown)
+        for line, side in zip(grid, sides, strict=True):
+            line[0].set_title(_TITLES[side], weight="bold")
+        legend(drawn, grid)
         save(drawn, path)
-    kept, said = ", ".join(strong), " ".join(dict.fromkeys(filter(None, said)))
+    kept, said = ", ".join(strong), " ".join(dict.fromkeys(said))
     caption = (
-        f"Trends on {sample_words(*case)}, N = {panel.z.size}: bins of equal numbers "
-        f"in z_phot, z_true{' and magnitude' if 'magnitude' in sides else ''}, 20 or "
-        f"more galaxies each, means over seeds. Users can cut on z_phot only; against "
-        "z_true regression to the mean tilts the bias. "
-        f"Errors are drawn for {kept}; the "
-        f"others are thin, and may leave the frame. {said}"
+        f"Trends on {sample_words(*case)}, N = {panel.z.size}, all redshifts: bins of "
+        f"equal numbers in z_phot, z_true{' and magnitude' * ('magnitude' in sides)}, "
+        "20 or more galaxies each, means over seeds. The bias against z_phot is the "
+        "one to correct and to cut on, since a catalogue has no z_true; against z_true "
+        f"regression to the mean tilts it. Errors are drawn for {kept}; the others are "
+        f"thin, and may leave the frame. {_floor_words(panel, case)}{said} {hidden}"
     )
-    return path, caption
+    return path, caption.strip()
+
+
+def _has_floor(panel: Panel, case: tuple[str, str]) -> bool:
+    return case[1] == "z_true" and bool(np.any(panel.label != panel.z))
+
+
+def _floor_words(panel: Panel, case: tuple[str, str]) -> str:
+    if not _has_floor(panel, case):
+        return ""
+    return "Black dash-dotted: the labels themselves against the truth. "
+
+
+def _label_floor(axes, panel, metric, side, edges, case) -> None:
+    """Draws the errors that the labels have themselves, where they can be binned."""
+    if side == "z_pred" or not _has_floor(panel, case):
+        return
+    by = panel.magnitude if side == "magnitude" else side
+    options = {"name": side, "weights": panel.weights, "draws": 0}
+    bins = metrics.binned(metric, panel.label, panel.z, edges, by, **options)
+    value = factor(metric) * np.array([one.value for one in bins])
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    style = {"color": "#111111", "ls": "-.", "lw": 1.0, "zorder": 2}
+    axes.plot(middles, value, label="the labels themselves", **style)
 
 
 def _sides(panel: Panel) -> dict[str, np.ndarray]:
@@ -152,13 +207,15 @@ def _strong(content: Content, panel: Panel, case) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _trend(axes, panel, metric, side, edges, strong) -> list[np.ndarray]:
+def _trend(
+    axes, content, panel, metric, side, edges, strong, drawn
+) -> list[np.ndarray]:
     """Draws all regimes of one panel; returns the values of the strong ones."""
     by = panel.magnitude if side == "magnitude" else side
     middles = 0.5 * (edges[1:] + edges[:-1])
     width = np.min(np.diff(edges))
-    names, shown = list(panel.preds), []
-    for name in names:
+    names, shown = content.regimes, []
+    for name in drawn:
         bins = metrics.binned(
             metric,
             panel.preds[name],

@@ -5,7 +5,15 @@ import math
 from kphotoz.metrics import DEFINITIONS
 from kphotoz.metrics.point import RATES
 
-__all__ = ["axis_label", "definition", "heading", "look", "number", "sample_words"]
+__all__ = [
+    "axis_label",
+    "definition",
+    "family",
+    "heading",
+    "look",
+    "number",
+    "sample_words",
+]
 
 # Okabe & Ito 2008, a palette told apart under every common colour-blindness, plus
 # tints; the marker is a second channel.
@@ -30,6 +38,8 @@ _SPARE = [
     ("#AA4499", "X"),
 ]
 
+_VARIANTS = "osD^vPXhp<>d8"
+
 _NAMES = {
     "nmad": "σ_NMAD",
     "bias_median": "median bias",
@@ -45,14 +55,38 @@ DZ = "dz = (z_pred − z)/(1 + z), z the reference redshift"
 def look(regime: str, regimes: list[str]) -> tuple[str, str]:
     """Returns the colour and marker of a regime, the same wherever it is drawn.
 
+    Variants of a sweep, as lora[rank=8], are shades of their regime's colour.
+
     Args:
         regime: str. Its name.
         regimes: list of str. All names of the comparison, in its order.
     """
-    if regime in _LOOKS:
-        return _LOOKS[regime]
-    strangers = [name for name in regimes if name not in _LOOKS]
-    return _SPARE[strangers.index(regime) % len(_SPARE)]
+    name = family(regime)
+    if name in _LOOKS:
+        colour, marker = _LOOKS[name]
+    else:
+        strangers = [family(one) for one in regimes]
+        strangers = [one for one in dict.fromkeys(strangers) if one not in _LOOKS]
+        colour, marker = _SPARE[strangers.index(name) % len(_SPARE)]
+    if regime == name:
+        return colour, marker
+    variants = [one for one in regimes if family(one) == name and one != name]
+    place = variants.index(regime)
+    share = place / max(len(variants) - 1, 1)
+    return _shade(colour, 1.3 * share - 0.5), _VARIANTS[place % len(_VARIANTS)]
+
+
+def family(regime: str) -> str:
+    """Returns the name of a regime without the settings that a sweep adds in [ ]."""
+    return regime.partition("[")[0]
+
+
+def _shade(colour: str, amount: float) -> str:
+    """Returns a colour mixed with black (amount < 0) or white (> 0)."""
+    end = 255 if amount > 0 else 0
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round(part + abs(amount) * (end - part)) for part in parts]
+    return "#" + "".join(f"{part:02X}" for part in mixed)
 
 
 def definition(metric: str) -> str:

@@ -137,6 +137,10 @@ def _comparison():
             for metric in METRICS
         ],
         "differences": differences,
+        "floors": [
+            {**_row("lora", 1.0, "deployment", "z_true", metric), "value": 0.02}
+            for metric in METRICS
+        ],
         "costs": [
             {
                 "regime": regime,

@@ -1,10 +1,11 @@
 import json
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 
 from kphotoz import report
-from kphotoz.report.canvas import figure, lsst
+from kphotoz.report.canvas import figure, requirements
 from kphotoz.report.content import Content
 from kphotoz.report.style import look
 
@@ -21,8 +22,9 @@ def test_every_figure_is_written_with_a_caption(figures):
         # Not an empty sheet: some ink, and not mostly ink.
         assert 0.005 < np.mean(image[..., :3].min(axis=-1) < 0.8) < 0.6, path
     assert "N = 240" in captions["redshifts.png"]
-    assert "Gold sample" in captions["trends.png"]
-    assert "which this is not" in captions["trends.png"]
+    assert "written for the Gold sample" in captions["trends.png"]
+    assert "magnitudes of this sample are not known" in captions["trends.png"]
+    assert "the one to correct and to cut on" in captions["trends.png"]
     assert "the labels themselves against the truth" in captions["bars.png"]
     assert "about 700 labels" in captions["fractions.png"]
 
@@ -87,11 +89,98 @@ def test_a_regime_keeps_its_colour_in_any_company():
     assert len({look(name, names) for name in names}) == len(names)
 
 
-def test_lsst_line_is_grey_with_a_reason_unless_the_sample_is_gold():
+def gold(band="i", faint=25.2, known=1.0):
+    return {"magnitude": {"band": band, "known": known, "faint": faint, "median": 24}}
+
+
+@pytest.mark.parametrize(
+    ("sample", "window", "reason"),
+    [
+        (gold(), None, ""),
+        ({}, None, "magnitudes of this sample are not known"),
+        (gold(known=0.9), None, "10% of its magnitudes are not known"),
+        (gold(band=None), None, "have no declared band"),
+        (gold(band="r"), None, "are in r"),
+        (gold(faint=26.0), None, "reaches i = 26.0"),
+        (gold(faint=22.0), None, "ends at i = 22.0"),
+        (gold(), "0.3 < z_true ≤ 1.5", "the numbers are for 0.3 < z_true ≤ 1.5"),
+    ],
+)
+def test_a_line_is_in_colour_only_for_the_sample_that_it_is_written_for(
+    sample, window, reason
+):
     with figure(3, 3) as drawn:
         axes = drawn.subplots()
-        assert "Gold sample" in lsst(axes, "nmad", {})
-        assert lsst(axes, "nmad", {"lsst_gold": True}).endswith("scatter < 0.02.")
-        assert lsst(axes, "outlier_015", {}) == ""
-        grey, coloured = (line.get_color() for line in axes.lines)
-    assert grey == "#8A8A8A" != coloured
+        said = requirements(axes, "bias_median", sample, window)
+        colours = {line.get_color() for line in axes.lines}
+        places = sorted(line.get_ydata()[0] for line in axes.lines)
+    assert places == [-0.003, 0.003]
+    assert reason in said[0] and "LSST" in said[0]
+    assert (colours == {"#8A8A8A"}) is bool(reason)
+
+
+def test_every_requirement_has_its_own_metrics_and_window():
+    with figure(3, 3) as drawn:
+        axes = drawn.subplots()
+        assert len(requirements(axes, "nmad", gold(), None)) == 2
+        said = requirements(axes, "outlier_015", gold(faint=24.9), "0 < z_pred ≤ 2")
+        assert said[0].startswith("Coloured dotted: Rubin catalogue minimum")
+        assert requirements(axes, "mae", gold(), None) == []
+    assert axes.lines[-1].get_ydata()[0] == 10.0  # in per cent, as it is drawn
+
+
+def test_magnitude_facts_tell_band_depth_and_what_is_unknown():
+    magnitudes = np.append(np.linspace(20, 25, 99), np.nan)
+    facts = report.magnitude_facts(magnitudes, "i")
+    assert facts["known"] == 0.99 and facts["band"] == "i"
+    assert facts["median"] == pytest.approx(22.5)
+    assert facts["faint"] == pytest.approx(np.quantile(magnitudes[:-1], 0.99))
+    assert report.magnitude_facts(np.array([np.nan]), None)["faint"] is None
+
+
+def sweep(comparison, predictions):
+    """Adds twenty variants of a sweep, with names that markup could misread."""
+    names = [f"lora[rank={2**i}]" for i in range(18)] + ["_odd$name$", "<b>"]
+    rows = [r for r in comparison["rows"] if r["regime"] == "lora"]
+    costs = [r for r in comparison["costs"] if r["regime"] == "lora"]
+    mine = predictions["regime"] == "lora"
+    parts = [predictions]
+    for place, name in enumerate(names):
+        comparison["rows"] += [
+            {**r, "regime": name, "value": r["value"] * (1 + place / 30)} for r in rows
+        ]
+        comparison["costs"] += [
+            {**c, "regime": name, "trainable_parameters": 100 * (place + 1)}
+            for c in costs
+        ]
+        comparison["regimes"][name] = "a variant"
+        extra = {key: value[mine].copy() for key, value in predictions.items()}
+        extra["regime"][:] = name
+        parts.append(extra)
+    return {key: np.concatenate([p[key] for p in parts]) for key in predictions}
+
+
+def test_many_variants_stay_readable_and_the_missing_are_named(
+    comparison, predictions, tmp_path
+):
+    many = sweep(comparison, predictions)
+    paths = report.write_figures(comparison, many, tmp_path)
+    assert len(paths) == 6
+    captions = json.loads((tmp_path / "captions.json").read_text())
+    assert "Not drawn, for room: " in captions["redshifts.png"]
+    assert "the others are thin" in captions["fractions.png"]
+    report.write_html(comparison, paths, tmp_path / "report.html")
+    assert "<b>" not in (tmp_path / "report.html").read_text()
+
+
+def test_variants_are_shades_of_their_regime():
+    names = ["lora", "lora[rank=2]", "lora[rank=8]", "lora[rank=16]", "full"]
+    looks = [look(name, names) for name in names]
+    assert len(set(looks)) == 5 and looks[0] == look("lora", ["lora"])
+    assert all(colour[0] == "#" and len(colour) == 7 for colour, _ in looks)
+
+
+def test_equal_input_gives_equal_bytes(comparison, predictions, figures, tmp_path):
+    again = report.write_figures(comparison, predictions, tmp_path)
+    for first, second in zip(figures, again, strict=True):
+        assert first.read_bytes() == second.read_bytes(), first.name
