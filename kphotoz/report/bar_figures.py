@@ -44,7 +44,7 @@ def bars(
             axes.grid(axis="x")
             axes.set_axisbelow(True)
         grid[0].set_yticks(range(len(content.regimes)), map(plain, content.regimes))
-        grid[0].invert_yaxis()
+        grid[0].set_ylim(len(content.regimes) - 0.4, -0.6)
         kinds = [Patch(fc="#777777", label="against the true redshift")]
         kinds += [Patch(fc="white", ec="#777777", label="against the label")]
         drawn.legend(handles=kinds, loc="outside lower center", ncols=2)

@@ -73,7 +73,7 @@ def look(regime: str, regimes: list[str]) -> tuple[str, str]:
     variants = [one for one in regimes if family(one) == name and one != name]
     place = variants.index(regime)
     share = place / max(len(variants) - 1, 1)
-    return _shade(colour, 1.3 * share - 0.5), _VARIANTS[place % len(_VARIANTS)]
+    return _shade(colour, share - 0.5), _VARIANTS[place % len(_VARIANTS)]
 
 
 def family(regime: str) -> str:
