@@ -6,6 +6,7 @@ import pathlib
 from matplotlib.patches import Patch
 
 from kphotoz import metrics
+from kphotoz.metrics.point import SIGNED
 from kphotoz.report.canvas import (
     figure,
     plain,
@@ -19,16 +20,17 @@ __all__ = ["bars", "forgetting"]
 
 
 def bars(
-    content: Content, floors: dict[str, float], path: pathlib.Path
+    content: Content, metric: str, floors: dict[str, float], path: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
-    """Draws the headline metric, regime by sample; returns the path and the caption.
+    """Draws a metric, regime by sample; returns the path and the caption.
 
     Args:
         content: Content.
+        metric: str.
         floors: sample -> the metric of the labels themselves against the truth.
         path: PNG to write.
     """
-    metric, samples = content.headline, _samples(content)
+    samples = _samples(content)
     said = []
     with figure(2.6 * len(samples) + 1.4, 0.36 * len(content.regimes) + 1.9) as drawn:
         grid = drawn.subplots(1, len(samples), sharey=True, squeeze=False)[0]
@@ -51,12 +53,18 @@ def bars(
         save(drawn, path)
     caption = (
         f"{metric} ({metrics.DEFINITIONS.get(metric, '')}) of every regime on every "
-        "sample, lower is better; errors from objects and seeds. Filled: against the "
-        f"true redshift; open: against the label. Window: {content.window}. "
+        f"sample, {_better(metric)}; errors from objects and seeds. Filled: against "
+        f"the true redshift; open: against the label. Window: {content.window}. "
     )
     if floors:
         caption += "Thick dotted: the labels themselves against the truth. "
     return path, caption + _by_sample(said)
+
+
+def _better(metric: str) -> str:
+    if metric in SIGNED:
+        return "nearer to zero is better"
+    return "higher is better" if metric == "r2" else "lower is better"
 
 
 def _by_sample(said: list[str]) -> str:

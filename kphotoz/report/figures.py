@@ -34,29 +34,39 @@ def write_figures(
     if not content.rows or not content.cases:
         return []
     case = content.cases[0]
-    panel = content.panel(predictions, *case) if predictions else None
-    if panel is not None and not np.isfinite(panel.z).any():
-        panel = None
-    floors = _floors(content)
+    panel = _panel(content, predictions, case)
+    both = next((one for one in content.cases if one[0] == "both"), None)
+    whole = _panel(content, predictions, both) if both else None
     made = [
-        bar_figures.bars(content, floors, folder / "bars.png"),
+        _bars(content, content.headline, folder / "bars.png"),
         panel
         and redshift_figures.redshifts(content, panel, case, folder / "redshifts.png"),
+        whole
+        and redshift_figures.redshifts(
+            content, whole, both, folder / "redshifts_both.png"
+        ),
         panel and redshift_figures.trends(content, panel, case, folder / "trends.png"),
         bar_figures.forgetting(content, folder / "forgetting.png"),
         curve_figures.fractions(content, folder / "fractions.png"),
         curve_figures.costs(content, folder / "costs.png"),
     ]
+    more = [metric for metric in content.metrics if metric != content.headline]
+    made += [_bars(content, name, folder / f"bars_{name}.png") for name in more]
     made = [one for one in made if one]
     write_json(folder / CAPTIONS, {path.name: words for path, words in made})
     return [path for path, _ in made]
 
 
-def _floors(content: Content) -> dict[str, float]:
-    """Returns sample -> headline metric of the labels themselves against the truth."""
-    found = {
+def _panel(content: Content, predictions, case: tuple[str, str]):
+    """Returns the predictions on a sample, None where nothing can be drawn of it."""
+    panel = content.panel(predictions, *case) if predictions else None
+    return panel if panel is not None and np.isfinite(panel.z).any() else None
+
+
+def _bars(content: Content, metric: str, path: pathlib.Path):
+    floors = {
         sample: finite(one["value"])
-        for (sample, metric), one in content.floors.items()
-        if metric == content.headline
+        for (sample, name), one in content.floors.items()
+        if name == metric and np.isfinite(finite(one["value"]))
     }
-    return {sample: value for sample, value in found.items() if np.isfinite(value)}
+    return bar_figures.bars(content, metric, floors, path)

@@ -35,6 +35,7 @@ __all__ = ["write_html"]
 _TITLES = {
     "bars": "Regimes and samples",
     "redshifts": "Predicted against reference redshift",
+    "redshifts_both": "Predicted against reference redshift, both samples",
     "trends": "Trends",
     "forgetting": "Forgetting",
     "fractions": "How many labels?",
@@ -145,7 +146,7 @@ def _definitions(content: Content) -> str:
 def _figures(paths: Sequence[str | os.PathLike]) -> str:
     parts = []
     for path in map(pathlib.Path, paths):
-        title = _TITLES.get(path.stem, path.stem)
+        title = _TITLES.get(path.stem, path.stem.replace("bars_", "Regimes: "))
         caption = _caption(path)
         try:
             image = base64.b64encode(path.read_bytes()).decode()

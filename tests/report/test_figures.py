@@ -13,7 +13,8 @@ from kphotoz.report.style import look
 def test_every_figure_is_written_with_a_caption(figures):
     paths, folder = figures, figures[0].parent
     assert [path.stem for path in paths] == [
-        "bars", "redshifts", "trends", "forgetting", "fractions", "costs"
+        "bars", "redshifts", "trends", "forgetting", "fractions", "costs",
+        "bars_bias_median", "bars_outlier_015", "bars_catastrophic",
     ]  # fmt: skip
     captions = json.loads((folder / "captions.json").read_text())
     assert set(captions) == {path.name for path in paths}
@@ -31,7 +32,7 @@ def test_every_figure_is_written_with_a_caption(figures):
 
 def test_without_predictions_the_other_figures_remain(comparison, tmp_path):
     paths = report.write_figures(comparison, None, tmp_path)
-    assert [p.stem for p in paths] == ["bars", "forgetting", "fractions", "costs"]
+    assert [p.stem for p in paths[:4]] == ["bars", "forgetting", "fractions", "costs"]
 
 
 def test_one_fraction_makes_no_fraction_figure(comparison, tmp_path):
@@ -39,7 +40,7 @@ def test_one_fraction_makes_no_fraction_figure(comparison, tmp_path):
     for part in ("costs", "differences", "crossover", "samples", "recipe"):
         comparison[part] = None
     paths = report.write_figures(comparison, None, tmp_path)
-    assert [path.stem for path in paths] == ["bars"]
+    assert {path.stem.partition("_")[0] for path in paths} == {"bars"}
 
 
 def test_no_rows_make_no_figures(tmp_path):
@@ -52,14 +53,25 @@ def test_values_that_could_not_be_measured_do_not_stop_the_figures(
     for row in comparison["rows"]:
         if row["regime"] in ("lora", "zero_shot"):
             row["value"] = row["error"] = None
-    assert len(report.write_figures(comparison, None, tmp_path)) == 4
+    assert len(report.write_figures(comparison, None, tmp_path)) == 7
+
+
+def test_both_samples_together_have_a_figure_of_their_own(
+    comparison, predictions, tmp_path
+):
+    rows = [r for r in comparison["rows"] if r["sample"] == "target"]
+    comparison["rows"] += [{**r, "sample": "both"} for r in rows]
+    paths = report.write_figures(comparison, predictions, tmp_path)
+    assert "redshifts_both.png" in {path.name for path in paths}
+    captions = json.loads((tmp_path / "captions.json").read_text())
+    assert "N = 400" in captions["redshifts_both.png"]
 
 
 def test_failed_predictions_do_not_stop_the_figures(comparison, predictions, tmp_path):
     broken = {key: value.copy() for key, value in predictions.items()}
     broken["z_pred"][broken["regime"] == "lora"] = np.nan
     broken["magnitude"][:] = np.nan
-    assert len(report.write_figures(comparison, broken, tmp_path)) == 6
+    assert len(report.write_figures(comparison, broken, tmp_path)) == 9
 
 
 def test_deployment_rows_are_those_of_the_recipes_sample(comparison, predictions):
@@ -165,7 +177,7 @@ def test_many_variants_stay_readable_and_the_missing_are_named(
 ):
     many = sweep(comparison, predictions)
     paths = report.write_figures(comparison, many, tmp_path)
-    assert len(paths) == 6
+    assert len(paths) == 9
     captions = json.loads((tmp_path / "captions.json").read_text())
     assert "Not drawn, for room: " in captions["redshifts.png"]
     assert "the others are thin" in captions["fractions.png"]

@@ -45,7 +45,7 @@ def write(tmp_path):
 def test_page_is_well_formed_and_needs_no_other_file(comparison, figures, write):
     page = Page(write(comparison, figures))
     assert page.open == []
-    assert page.tags.count("img") == 6
+    assert page.tags.count("img") == 9
     assert not {"script", "link", "iframe"} & set(page.tags)
     for name, value in page.attributes:
         assert name not in ("href", "onclick", "onerror", "onload")
