@@ -171,6 +171,7 @@ def _metadata(chosen: MockHSCConfig) -> dict:
         "unit": unit,
         "zero_point": [zero_point] * len(BANDS),
         "magnitude_system": "AB",
+        "magnitude_band": "i",
         "filters": list(catalogue.FILTERS),
         "psf_fwhm": list(SEEING[chosen.depth]),
         "extinction": "none",
