@@ -45,10 +45,12 @@ def surveys(make_sample, tmp_path_factory):
     folder = tmp_path_factory.mktemp("surveys")
     paths = []
     for name, count, seed in (("target", 60, 1), ("source", 60, 2)):
+        magnitude = np.linspace(19, 21, count) + seed
         sample = make_sample(count, seed, tag=name)
         path = folder / f"{name}.npz"
         ids = np.asarray(sample.table["id"], str)
-        np.savez(path, stamps=sample.inputs(), name=ids, zspec=sample.table["redshift"])
+        columns = {"name": ids, "zspec": sample.table["redshift"]}
+        np.savez(path, stamps=sample.inputs(), magnitude=magnitude, **columns)
         paths.append(path)
     data = [f"--data={paths[0]}", *READING]
     return {"data": data, "source": [f"--source={paths[1]}"], "paths": paths}
