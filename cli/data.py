@@ -73,6 +73,9 @@ def import_command(
 ) -> None:
     """Import FILE: HDF5, NPZ, a folder of FITS cutouts with a table, or survey.yaml.
 
+    A table of photometry (CSV, TSV, ECSV, FITS or parquet) needs --magnitudes and
+    --magnitude-errors, or --fluxes and --flux-errors, and --bands in their order.
+
     What was imported before and did not change is not built again; a killed import is
     begun anew, with --resume or without.
     """
@@ -100,6 +103,7 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
 def _print(info: Any, as_json: bool) -> None:
     rows = {
         "survey": info.name,
+        "kind": info.kind,
         "bands": list(info.bands),
         "pixel_scale": info.pixel_scale,
         "unit": info.unit,
@@ -108,7 +112,8 @@ def _print(info: Any, as_json: bool) -> None:
         "counts": info.counts,
     }
     shown = ("zero_point", "magnitude_system", "filters", "psf_fwhm", "extinction")
-    for key in (*shown, "caveat", "licence", "acknowledgement"):
+    given = tuple(key for key in info.metadata if key.startswith("given_"))
+    for key in (*shown, *given, "caveat", "licence", "acknowledgement"):
         rows[key] = info.metadata.get(key)
     if as_json:
         click.echo(json.dumps(rows))
@@ -121,6 +126,7 @@ def _print(info: Any, as_json: bool) -> None:
             value = ", ".join(str(item) for item in value)
         elif key == "pixel_scale" and value is not None:
             value = f"{value:g} arcsec"
-        if value is not None or key in ("pixel_scale", "licence"):
-            click.echo(f"{key:<17} {'unknown' if value is None else value}")
+        is_told = ("licence",) if info.kind == "catalog" else ("pixel_scale", "licence")
+        if value is not None or key in is_told:
+            click.echo(f"{key:<22} {'unknown' if value is None else value}")
     click.echo()

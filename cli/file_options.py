@@ -1,4 +1,4 @@
-"""Options that say how to read a user's own file of cutouts."""
+"""Options that say how to read a user's own cutouts or table of photometry."""
 
 import functools
 import pathlib
@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from kphotoz.data.file_spec import FileSpec
+    from kphotoz.data.survey_spec import SurveySpec
 
-# Options of text that become fields of a FileSpec of the same name.
+# Options of text that become fields of a spec of the same name.
 _TEXT = {
-    "unit": "Unit of the pixel values, for example nanomaggy.",
-    "magnitude_system": "AB, Vega, …",
-    "extinction": "Galactic: none, deredden, input or unknown.",
     "label_kind": "What the redshifts are: spectroscopic, photometric, …",
     "table": "Table of a folder of FITS cutouts. [default: the only one]",
     "name": "Name of the survey. [default: the file's]",
@@ -22,26 +19,48 @@ _TEXT = {
     "acknowledgement": "What to print in a paper.",
 }
 _NUMBERS = {
-    "zero_point": "Magnitude of a flux of 1: one, or one per band.",
     "psf_fwhm": "Seeing [arcsec]: one, or one per band.",
-    "ab_offset": "Offset to AB [mag]: one, or one per band.",
     "extinction_coefficient": "A/E(B-V) [mag]: one, or one per band.",
     "splits": "Fractions of train,validation,calibration,test.",
 }
+# What reading a table of photometry needs, also for prediction.
+_PHOTOMETRY = {
+    "unit": "Unit of pixels or fluxes: nanomaggy, uJy, …",
+    "magnitude_system": "AB, Vega, …",
+    "magnitude_type": "pogson, asinh or unknown.",
+    "maximum_magnitude_error": "Magnitudes with larger errors are not observed.",
+    "extinction": "Galactic: none, deredden, input or unknown.",
+    "reference_band": "Band of the column `magnitude`. [default: i, else the middle]",
+}
+_COLUMNS = {
+    "magnitudes": "Columns of a table, one per band; COL[I] is entry I of arrays.",
+    "magnitude_errors": "Their errors, one per band.",
+    "fluxes": "Columns of fluxes instead, one per band.",
+    "flux_errors": "Their errors, one per band.",
+    "extinction_columns": "Galactic extinction [mag] to subtract, one per band.",
+}
+_PER_BAND = {
+    "zero_point": "Magnitude of a flux of 1: one, or one per band.",
+    "ab_offset": "AB magnitude minus the given one: one, or one per band.",
+    "softening": "b of asinh magnitudes [maggy]: one, one per band, or sdss.",
+}
+_LISTS = ("bands", "filters", "splits", *_COLUMNS)
 
 
 def reading_options(function: Callable) -> Callable:
     """Adds the options that reading needs; passes `file_spec` to the function.
 
-    `file_spec(path, **fields)` returns the FileSpec of a file, or of a YAML file that
-    describes one; options given on the command line win over the YAML file.
+    `file_spec(path, **fields)` returns the spec of a file, or of a YAML file that
+    describes one: a catalogue's where columns of photometry are given, else that of
+    cutouts. Options given on the command line win over the YAML file.
     """
-    return _collected(function, [*_reading(), _text("table")])
+    return _collected(function, [*_reading(), _text("table", _TEXT)])
 
 
 def file_options(function: Callable) -> Callable:
     """Adds the options that importing needs; passes `file_spec` as above."""
-    more = [_text(name) for name in _TEXT] + [_listed(name) for name in _NUMBERS]
+    more = [_text(name, _TEXT) for name in _TEXT]
+    more += [_text(name, _NUMBERS, "X,…") for name in _NUMBERS]
     more += [
         click.option("--filters", metavar="ID,…", help="Filter ids, one per band."),
         click.option(
@@ -79,16 +98,15 @@ def _reading() -> list[Callable]:
         ),
         click.option("--bands", metavar="B,…", help="Band names in the file's order."),
         click.option("--pixel-scale", metavar="ARCSEC", help="Size of a pixel."),
+        *(_text(name, _COLUMNS, "COL,…") for name in _COLUMNS),
+        *(_text(name, _PER_BAND, "X,…") for name in _PER_BAND),
+        *(_text(name, _PHOTOMETRY) for name in _PHOTOMETRY),
     ]
 
 
-def _text(name: str) -> Callable:
-    return click.option(f"--{name.replace('_', '-')}", name, help=_TEXT[name])
-
-
-def _listed(name: str) -> Callable:
+def _text(name: str, helps: dict[str, str], metavar: str | None = None) -> Callable:
     flag = f"--{name.replace('_', '-')}"
-    return click.option(flag, name, metavar="X,…", help=_NUMBERS[name])
+    return click.option(flag, name, metavar=metavar, help=helps[name])
 
 
 def _collected(function: Callable, decorators: list[Callable]) -> Callable:
@@ -106,8 +124,10 @@ def _collected(function: Callable, decorators: list[Callable]) -> Callable:
     return run
 
 
-def _spec(given: dict[str, Any], path: str | pathlib.Path, **fields: Any) -> "FileSpec":
-    from kphotoz.data.file_spec import FileSpec
+def _spec(
+    given: dict[str, Any], path: str | pathlib.Path, **fields: Any
+) -> "SurveySpec":
+    from kphotoz.data.specs import make_spec
     from kphotoz.errors import InputError
 
     known = {name: value for name, value in given.items() if value not in (None, ())}
@@ -120,14 +140,10 @@ def _spec(given: dict[str, Any], path: str | pathlib.Path, **fields: Any) -> "Fi
                 "--key redshift=zspec"
             )
         known["keys"] = {role: name for role, _, name in pairs}
-    for name in ("bands", "filters", *_NUMBERS):
+    for name in (*_LISTS, *_NUMBERS, *_PER_BAND):
         if known.get(name, "unknown") != "unknown":
             items = tuple(item.strip() for item in known[name].split(","))
-            single = len(items) == 1 and name not in ("bands", "filters", "splits")
-            known[name] = items[0] if single else items
+            known[name] = items if name in _LISTS or len(items) > 1 else items[0]
     if "split_seed" in known:
         known["seed"] = known.pop("split_seed")
-    path = pathlib.Path(path)
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return FileSpec.from_yaml(path, **known | fields)
-    return FileSpec.create(**{"file": path} | known | fields)
+    return make_spec(path, **known | fields)

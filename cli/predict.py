@@ -17,7 +17,7 @@ from kphotoz_cli.file_options import reading_options
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @options.out("predictions.parquet")
 @click.option("--batch-size", type=click.IntRange(min=1), default=256,
-              show_default=True, help="Images predicted at once.")  # fmt: skip
+              show_default=True, help="Objects predicted at once.")  # fmt: skip
 @reading_options
 @options.resume
 @options.backend
@@ -34,8 +34,9 @@ def command(
     """Predict redshifts with RUN for every row of INPUTs.
 
     RUN is a run folder or a .keras file. An INPUT is an HDF5 or NPZ file, a folder of
-    FITS cutouts with a table, a survey.yaml, or a survey's name ("mock_hsc/photometric"
-    or "mock_hsc/photometric:test"). The suffix of --out chooses parquet, FITS or CSV.
+    FITS cutouts with a table, a table with --magnitudes or --fluxes, a survey.yaml, or
+    a survey's name ("mock_hsc/photometric" or "mock_hsc/photometric:test"). The suffix
+    of --out chooses parquet, FITS or CSV.
     """
     from kphotoz import prediction
 
