@@ -10,6 +10,7 @@ from kphotoz.files import hash_file
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import regime as regimes
 from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.resolved import resolved
 from kphotoz.regimes.run import Result, run, settings_of
 from kphotoz.training import environment
 from kphotoz.training.progress import Reporter
@@ -47,7 +48,8 @@ def fit(
     regime = _regime(recipe, name)
     model = _base_model(base, regime)
     folder = RunFolder(out)
-    identity = recipes.dump(recipe) + f"# fit {name} seed {seed} fraction {fraction:g}"
+    identity = recipes.dump(resolved(recipe, [regime]))
+    identity += f"# fit {name} seed {seed} fraction {fraction:g}"
     if model is not None:
         identity += f" base {hash_file(model)}"
     folder.claim(identity + "\n", resume)

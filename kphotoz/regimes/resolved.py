@@ -1,0 +1,33 @@
+"""A recipe with the defaults of its architecture and of its regimes' rows filled in."""
+
+from collections.abc import Iterable
+
+from kphotoz import models
+from kphotoz.recipes import Recipe
+from kphotoz.regimes.regime import Regime, names
+
+__all__ = ["resolved"]
+
+
+def resolved(recipe: Recipe, regimes: Iterable[Regime]) -> Recipe:
+    """Returns the recipe as a run folder keeps it: every rate and policy is in it.
+
+    It means the same as the recipe, also after the defaults have changed.
+
+    Args:
+        recipe: Recipe.
+        regimes: those that are run, with the recipe's overrides applied.
+
+    Raises:
+        InputError: a setting that the architecture does not have.
+    """
+    rows = {
+        one.name: one.model_dump(mode="json", exclude={"name", "description"})
+        for one in regimes
+        if one.name in (*names(), "base")  # others are made from these by the recipe
+    }
+    changes = {
+        "model": models.resolve(recipe.model),
+        "overrides": {**recipe.overrides, **rows},
+    }
+    return recipe.model_copy(update=changes)
