@@ -1,12 +1,15 @@
 """Builds a data set once, whoever else asks, and clears up after killed builds."""
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
+import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import example_serializer
+from tensorflow_datasets.core.utils import shard_utils
 
-__all__ = ["build_lock"]
+__all__ = ["build_lock", "write_split"]
 
 
 @contextlib.contextmanager
@@ -57,3 +60,54 @@ def _sorted_entries() -> Iterator[None]:
         yield
     finally:
         kind.serialize_example = plain
+
+
+def write_split(
+    builder: tfds.core.GeneratorBasedBuilder,
+    split: str,
+    examples: Iterable[tuple[int, bytes]],
+    count: int,
+    shard_config: shard_utils.ShardConfig | None = None,
+) -> tfds.core.SplitInfo:
+    """Writes encoded examples to the shards of a split, as they come.
+
+    TFDS' own writer keeps a split that is not shuffled in memory, or in one temporary
+    file that it then reads whole. Here memory does not grow with the split.
+
+    Args:
+        builder: the builder that is being built.
+        split: str. Name of the split.
+        examples: of key and serialized example, in the order to write.
+        count: int > 0. How many there are.
+        shard_config: TFDS' sizes of shards. [default: TFDS' own]
+    """
+    template = builder._get_filename_template(split_name=split)
+    examples = iter(examples)
+    first = next(examples)
+    shards = (shard_config or shard_utils.ShardConfig()).get_number_shards(
+        len(first[1]) * count, count
+    )
+    ends = shard_utils.get_shard_boundaries(count, shards)
+    lengths = [stop - start for start, stop in zip([0, *ends], ends, strict=False)]
+    size, written = 0, 0
+
+    def counted(items: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        nonlocal size, written
+        for key, record in items:
+            size += len(record)
+            written += 1
+            yield key, record
+
+    stream = counted(itertools.chain([first], examples))
+    writer = builder._example_writer()
+    for shard, length in enumerate(lengths):
+        path = template.sharded_filepath(shard_index=shard, num_shards=shards)
+        writer.write(path, itertools.islice(stream, length))
+    if written != count or next(examples, None) is not None:
+        raise RuntimeError(f"{split}: {count} examples were promised. Received others.")
+    return tfds.core.SplitInfo(
+        name=split,
+        shard_lengths=lengths,
+        num_bytes=size,
+        filename_template=template,
+    )

@@ -16,11 +16,8 @@ import tensorflow_datasets as tfds
 
 __all__ = ["Column", "RowEncoder"]
 
-# Kinds: "text"; "float" (float32 list); "raw" (the numbers' own bytes, exact for
-# float64 and int64, which a float32 list is not, and quick for pixels).
-KINDS = ("text", "float", "raw")
-# Tags of length-delimited fields 1 and 2: Example.features 1, Features.feature 1, of the
-# map key 1 and value 2, Feature.bytes_list 1 and float_list 2, value 1 of both lists.
+# Tags of length-delimited fields 1 and 2: Example.features 1, Features.feature 1, key 1
+# and value 2 of the map, Feature.bytes_list 1 and float_list 2, value 1 of both lists.
 _FIRST, _SECOND = b"\x0a", b"\x12"
 # Below this many bytes columns are joined into one block before rows are written.
 _SMALL = 4096
@@ -33,7 +30,8 @@ class Column:
     Args:
         name: str.
         doc: str. Meaning and unit.
-        kind: str. "text", "float" or "raw".
+        kind: str. "text"; "float", a list of float32; or "raw", the numbers' own bytes:
+            exact for float64 and int64, and quick for pixels.
         shape: tuple of int. Of one row's value.
         dtype: numpy dtype name; "float32" for kind "float".
     """

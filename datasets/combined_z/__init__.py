@@ -1,0 +1,1 @@
+"""The union of GalaxiesML and TransferZ-Images."""

@@ -1,0 +1,1 @@
+"""GalaxiesML: HSC images with spectroscopic redshifts."""

@@ -1,0 +1,1 @@
+"""TransferZ-Images: HSC images with COSMOS2020 photometric redshifts."""

@@ -1,0 +1,15 @@
+"""The builder under TFDS's own test case, on files of a few rows in the real layout."""
+
+import tensorflow_datasets as tfds
+
+from kphotoz_datasets.transfer_z import transfer_z_dataset_builder
+
+
+class TransferZTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = transfer_z_dataset_builder.Builder
+    SPLITS = {"train": 6, "validation": 3, "test": 3}
+    BUILDER_CONFIG_NAMES_TO_TEST = ["images_64", "magnitudes"]
+
+
+if __name__ == "__main__":
+    tfds.testing.test_main()
