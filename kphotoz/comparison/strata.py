@@ -44,7 +44,7 @@ def stratify(tables: "Tables") -> tuple[list[dict], list[dict]]:
                     continue
                 for case in cases:
                     lines = rows(tables, *case, part, chosen.ranges[0])
-                    found += [{**facts, **line} for line in lines]
+                    found += [{**facts, **_measured(line)} for line in lines]
                 if len(rivals) == 2:
                     facts |= {"fraction": top, "sample": scored.name}
                     facts |= {"truth": scored.truth, "metric": chosen.headline}
@@ -63,6 +63,13 @@ def missing_columns(tables: "Tables") -> list[str]:
         for by in tables.recipe.evaluation.by
         if by not in columns
     ]
+
+
+def _measured(row: dict) -> dict:
+    """Returns a row without its number where a window leaves too few objects."""
+    if row["n"] >= _SMALLEST:
+        return row
+    return {**row, "value": float("nan"), "error": float("nan")}
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

@@ -4,12 +4,14 @@ import math
 import pathlib
 
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from kphotoz import metrics
 from kphotoz.metrics.point import SIGNED
 from kphotoz.report.canvas import (
     figure,
     plain,
+    requirement_words,
     requirements,
     save,
 )
@@ -37,12 +39,13 @@ def bars(
         for axes, sample in zip(grid, samples, strict=True):
             _bar_panel(axes, content, metric, sample)
             facts = content.samples.get(sample, {})
-            said += requirements(axes, metric, facts, content.windows[0], True)
+            said += requirements(axes, metric, facts, content.windows[0], sample, True)
             if sample in floors:
                 axes.axvline(
                     floors[sample] * factor(metric), color="#555555", ls=":", lw=1.8
                 )
             axes.set(title=_titled(content, sample), xlabel=axis_label(metric))
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.grid(axis="x")
             axes.set_axisbelow(True)
         grid[0].set_yticks(range(len(content.regimes)), map(plain, content.regimes))
@@ -58,7 +61,7 @@ def bars(
     )
     if floors:
         caption += "Thick dotted: the labels themselves against the truth. "
-    return path, caption + _by_sample(said)
+    return path, caption + requirement_words(said)
 
 
 def _better(metric: str) -> str:
@@ -67,18 +70,14 @@ def _better(metric: str) -> str:
     return "higher is better" if metric == "r2" else "lower is better"
 
 
-def _by_sample(said: list[str]) -> str:
-    """Returns sentences, each once; reasons may differ from sample to sample."""
-    return " ".join(dict.fromkeys(said))
-
-
 def _samples(content: Content) -> list[str]:
     return list(dict.fromkeys(sample for sample, _ in content.cases))
 
 
 def _titled(content: Content, sample: str) -> str:
-    counts = {row["n"] for row in content.rows if row["sample"] == sample}
-    return f"{sample}, N = {max(counts):,}"
+    rows = [row for row in content.rows if row["sample"] == sample]
+    rows = [row for row in rows if row.get("window") == content.windows[0]]
+    return f"{sample}, N = {max(row['n'] for row in rows):,}"
 
 
 def _bar_panel(axes, content: Content, metric: str, sample: str) -> None:

@@ -10,10 +10,18 @@ from matplotlib.figure import Figure
 
 from kphotoz.files import atomic
 from kphotoz.metrics.point import RATES, SIGNED
-from kphotoz.report.requirements import REQUIREMENTS
+from kphotoz.report.requirements import REQUIREMENTS, Requirement
 from kphotoz.report.style import factor, look
 
-__all__ = ["errorbar", "figure", "legend", "plain", "requirements", "save"]
+__all__ = [
+    "errorbar",
+    "figure",
+    "legend",
+    "plain",
+    "requirement_words",
+    "requirements",
+    "save",
+]
 
 GREY = "#8A8A8A"
 _STYLE = {
@@ -91,14 +99,27 @@ def legend(drawn: Figure, axes, **options) -> None:
 
 
 def requirements(
-    axes, metric: str, sample: dict, window: str | None, vertical: bool = False
-) -> list[str]:
-    """Draws the requirement lines of a metric; returns what to say of each.
+    axes,
+    metric: str,
+    sample: dict,
+    window: str | None,
+    name: str = "",
+    vertical: bool = False,
+) -> list[tuple[Requirement, str, str, str]]:
+    """Draws the requirement lines of a metric; returns what `requirement_words` needs.
 
     In colour only where the sample is the one that the requirement is written for;
     grey elsewhere, and the words give the reason.
+
+    Args:
+        axes: of matplotlib.
+        metric: str.
+        sample: dict with "magnitude", as `magnitude_facts` gives it.
+        window: text of the window of the numbers, or None.
+        name: str. The sample's name, where a figure has several.
+        vertical: bool. The metric is along x.
     """
-    said = []
+    found = []
     for one in REQUIREMENTS:
         if metric not in one.lines:
             continue
@@ -108,19 +129,33 @@ def requirements(
         colour = GREY if reason else one.colour
         for place in (-value, value) if metric in SIGNED else (value,):
             draw(place, color=colour, lw=0.9, ls=one.dashes, zorder=1)
-        said.append(_said(one, reason))
-    return said
+        found.append((one, metric, name, reason))
+    return found
 
 
-def _said(one, reason: str) -> str:
-    limits = ", ".join(_limit_words(*pair) for pair in one.lines.items())
-    words = "dashed" if one.dashes[1][0] > 2 else "dotted"
-    if reason:
-        return (
-            f"Grey {words}: {one.name} requirement ({limits}), written for "
-            f"{one.meant}; grey because {reason}."
+def requirement_words(drawn: list[tuple[Requirement, str, str, str]]) -> str:
+    """Returns a sentence for each requirement that `requirements` drew."""
+    sentences = []
+    for one in REQUIREMENTS:
+        mine = [(m, name, reason) for r, m, name, reason in drawn if r is one]
+        if not mine:
+            continue
+        metrics = dict.fromkeys(metric for metric, _, _ in mine)
+        limits = ", ".join(_limit_words(m, one.lines[m]) for m in metrics)
+        why = dict.fromkeys((name, reason) for _, name, reason in mine if reason)
+        whole = {(name, reason) for _, name, reason in mine}
+        words = [f"{f'{name}: ' if name else ''}{reason}" for name, reason in why]
+        colour = (
+            "" if not why else " grey" if len(why) == len(whole) else " partly grey"
         )
-    return f"Coloured {words}: {one.name} requirement ({limits}) for {one.meant}."
+        kind = "dashed" if one.dashes[1][0] > 2 else "dotted"
+        sentence = (
+            f"{kind.capitalize()}{colour}: {one.name} ({limits}), for {one.meant}"
+        )
+        sentences.append(
+            sentence + (f"; grey since {'; '.join(words)}." if why else ".")
+        )
+    return " ".join(sentences)
 
 
 def _limit_words(metric: str, value: float) -> str:

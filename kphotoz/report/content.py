@@ -40,7 +40,7 @@ class Content:
         self.costs = list(comparison.get("costs") or [])
         self.samples = dict(comparison.get("samples") or {})
         described = dict(comparison.get("regimes") or {})
-        self.regimes = _ordered([*described, *(r["regime"] for r in self.rows)])
+        self.regimes = _ordered([*(r["regime"] for r in self.rows), *described])
         self.described = described
         self.metrics = _ordered(row["metric"] for row in self.rows)
         self.windows = _ordered(row.get("window") for row in self.rows) or [None]

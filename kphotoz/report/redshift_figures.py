@@ -11,6 +11,7 @@ from kphotoz.report.canvas import (
     figure,
     legend,
     plain,
+    requirement_words,
     requirements,
     save,
 )
@@ -129,7 +130,7 @@ def trends(
     sides = _sides(panel)
     strong = _strong(content, panel, case)
     drawn_regimes, hidden = _chosen(content, panel, case, _MOST_CURVES)
-    said: list[str] = []
+    said: list = []
     with figure(3.7 * len(names) + 0.4, 2.4 * len(sides) + 1.1) as drawn:
         grid = drawn.subplots(
             len(sides), len(names), sharex="row", sharey="col", squeeze=False
@@ -149,14 +150,14 @@ def trends(
             line[0].set_title(_TITLES[side], weight="bold")
         legend(drawn, grid)
         save(drawn, path)
-    kept, said = ", ".join(strong), " ".join(dict.fromkeys(said))
+    kept, lines = ", ".join(strong), requirement_words(said)
     caption = (
         f"Trends on {sample_words(*case)}, N = {panel.z.size}, all redshifts: bins of "
         f"equal numbers in z_phot, z_true{' and magnitude' * ('magnitude' in sides)}, "
         "20 or more galaxies each, means over seeds. The bias against z_phot is the "
         "one to correct and to cut on, since a catalogue has no z_true; against z_true "
         f"regression to the mean tilts it. Errors are drawn for {kept}; the others are "
-        f"thin, and may leave the frame. {_floor_words(panel, case)}{said} {hidden}"
+        f"thin, and may leave the frame. {_floor_words(panel, case)}{lines} {hidden}"
     )
     return path, caption.strip()
 

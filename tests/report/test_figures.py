@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from kphotoz import report
-from kphotoz.report.canvas import figure, requirements
+from kphotoz.report.canvas import figure, requirement_words, requirements
 from kphotoz.report.content import Content
 from kphotoz.report.style import look
 
@@ -23,7 +23,7 @@ def test_every_figure_is_written_with_a_caption(figures):
         # Not an empty sheet: some ink, and not mostly ink.
         assert 0.005 < np.mean(image[..., :3].min(axis=-1) < 0.8) < 0.6, path
     assert "N = 240" in captions["redshifts.png"]
-    assert "written for the Gold sample" in captions["trends.png"]
+    assert "for the Gold sample" in captions["trends.png"]
     assert "magnitudes of this sample are not known" in captions["trends.png"]
     assert "the one to correct and to cut on" in captions["trends.png"]
     assert "the labels themselves against the truth" in captions["bars.png"]
@@ -127,7 +127,9 @@ def test_a_line_is_in_colour_only_for_the_sample_that_it_is_written_for(
         colours = {line.get_color() for line in axes.lines}
         places = sorted(line.get_ydata()[0] for line in axes.lines)
     assert places == [-0.003, 0.003]
-    assert reason in said[0] and "LSST" in said[0]
+    words = requirement_words(said)
+    assert words.startswith("Dashed grey: LSST" if reason else "Dashed: LSST")
+    assert reason in words and "|bias_median| < 0.003" in words
     assert (colours == {"#8A8A8A"}) is bool(reason)
 
 
@@ -136,9 +138,23 @@ def test_every_requirement_has_its_own_metrics_and_window():
         axes = drawn.subplots()
         assert len(requirements(axes, "nmad", gold(), None)) == 2
         said = requirements(axes, "outlier_015", gold(faint=24.9), "0 < z_pred ≤ 2")
-        assert said[0].startswith("Coloured dotted: Rubin catalogue minimum")
+        words = requirement_words(said)
+        assert words == (
+            "Dotted: Rubin catalogue minimum (outlier_015 < 10%), for i < 25, "
+            "0 < z_phot < 2."
+        )
         assert requirements(axes, "mae", gold(), None) == []
     assert axes.lines[-1].get_ydata()[0] == 10.0  # in per cent, as it is drawn
+
+
+def test_reasons_are_told_sample_by_sample():
+    with figure(3, 3) as drawn:
+        axes = drawn.subplots()
+        said = requirements(axes, "bias_median", gold(), None, "deep")
+        said += requirements(axes, "bias_median", gold(faint=22.0), None, "bright")
+    words = requirement_words(said)
+    assert words.startswith("Dashed partly grey: LSST")
+    assert words.endswith("grey since bright: this sample ends at i = 22.0.")
 
 
 def test_magnitude_facts_tell_band_depth_and_what_is_unknown():
