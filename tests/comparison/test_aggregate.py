@@ -41,6 +41,7 @@ def tables(tmp_path):
             evaluation=chosen,
             fractions=(1.0,),
             seeds=SEEDS,
+            folds=1,
             deployment=types.SimpleNamespace(sample="source", truth="z_true"),
         )
         regimes = [
@@ -155,6 +156,13 @@ def test_small_strata_stay_visible(tables):
     found = collect(tables(by={"magnitude": [20, 20.3, 25]}, metrics=["nmad"]))
     small = [r for r in found["strata"] if r["note"] == "fewer than 20 objects"]
     assert small and all(np.isnan(r["value"]) and r["n"] < 20 for r in small)
+
+
+def test_a_window_that_leaves_few_of_a_part_leaves_no_number(tables):
+    windows = [{"on": "z_true", "low": 0.3, "high": 0.6}]
+    found = collect(tables(by={"magnitude": [20, 25]}, windows=windows))
+    assert {r["n"] < 20 for r in found["strata"]} == {True}
+    assert all(np.isnan(r["value"]) for r in found["strata"])
 
 
 def test_floors_score_the_labels_themselves(tables):
