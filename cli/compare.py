@@ -26,11 +26,40 @@ def _fractions(context: click.Context, parameter: click.Parameter, value: str | 
         ) from error
 
 
+def _sweep(given: tuple[str, ...]) -> dict[str, list] | None:
+    from kphotoz.errors import InputError
+    from kphotoz.recipes.load import parse_settings
+
+    sweep: dict[str, list] = {}
+    for text in given:
+        key, equals, values = text.partition("=")
+        if not (equals and values.strip()):
+            raise InputError(
+                f"Wanted: --sweep REGIME.FIELD=VALUE,… Received: {text!r}. "
+                "Example: --sweep lora.rank=2,4,8"
+            )
+        ((key, found),) = parse_settings([f"{key}=[{values}]"])
+        sweep.setdefault(key, []).extend(found)
+    return sweep or None
+
+
 @click.command(name="compare")
 @recipe_options
 @click.option("--regimes", callback=_list, help="Names, as in lora,full,random_forest.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Runs of every regime.")
 @click.option("--fractions", callback=_fractions, help="Shares of the target's labels.")
+@click.option(
+    "--folds",
+    type=click.IntRange(min=1),
+    help="Test every object once, in so many folds. [default: the survey's splits]",
+)
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="REGIME.FIELD=X,…",
+    help="Variants of a regime, as in lora.rank=2,4,8; several combine.",
+)
 @click.option("--deploy", help="Survey that the deployment sample must resemble.")
 @options.out(None)
 def command(
@@ -38,6 +67,8 @@ def command(
     regimes: list[str] | None,
     seeds: int | None,
     fractions: list[float] | None,
+    folds: int | None,
+    sweeps: tuple[str, ...],
     deploy: str | None,
     out: pathlib.Path | None,
     resume: bool,
@@ -48,7 +79,13 @@ def command(
 
     RECIPE is a shipped name or a YAML file. [default: mock_hsc, built on the way]
     """
-    overlay = {"regimes": regimes, "seeds": seeds, "fractions": fractions}
+    overlay = {
+        "regimes": regimes,
+        "seeds": seeds,
+        "fractions": fractions,
+        "folds": folds,
+        "sweep": _sweep(sweeps),
+    }
     overlay = {key: value for key, value in overlay.items() if value is not None}
     if deploy is not None:
         overlay["deployment"] = {"like": deploy}

@@ -19,6 +19,10 @@ def recipe_options(function: Callable) -> Callable:
         click.option("--quick", is_flag=True, help="Small samples, few epochs."),
         click.option("--full", is_flag=True, help="Rates searched, more seeds."),
         click.option(
+            "--profile", metavar="NAME,…", help="Named changes inside the recipe."
+        ),
+        click.option("--reverse", is_flag=True, help="Exchange source and target."),
+        click.option(
             "--data",
             "target",
             metavar="FILE|SURVEY",
@@ -47,6 +51,8 @@ def resolve(
     *,
     quick: bool,
     full: bool,
+    profile: str | None,
+    reverse: bool,
     target: str | None,
     source: str | None,
     file_spec: Callable[..., Any],
@@ -56,15 +62,27 @@ def resolve(
     """Returns the recipe of a command line, importing the user's files on the way."""
     if quick and full:
         raise click.UsageError("--quick and --full exclude each other.")
-    profile = "quick" if quick else "full" if full else None
-    name = name or ("cutouts" if target else recipes.DEFAULT)
+    profiles = [part.strip() for part in (profile or "").split(",") if part.strip()]
+    profiles += ["quick"] * quick + ["full"] * full
     for role, given in (("target", target), ("source", source)):
         if given is not None:
             overlay[role] = {"survey": _survey(given, file_spec)}
-    recipe = recipes.load(name, profile=profile, overlay=overlay, settings=settings)
+    name = name or _default(overlay)
+    recipe = recipes.load(name, profiles=profiles, overlay=overlay, settings=settings)
     if not recipe.target.survey:
         raise click.UsageError(f"Recipe {name} needs --data FILE or SURVEY.")
-    return recipe
+    return recipes.reverse(recipe) if reverse else recipe
+
+
+def _default(overlay: dict[str, Any]) -> str:
+    """Returns the recipe for a user's surveys, or the embedded one without any."""
+    from kphotoz import data
+
+    if "target" not in overlay:
+        return recipes.DEFAULT
+    if data.describe_survey(overlay["target"]["survey"]).kind == "image":
+        return "cutouts"
+    return "tabular_transfer" if "source" in overlay else "catalog"
 
 
 def _survey(given: str, file_spec: Callable[..., Any]) -> str:

@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import types
 
 import h5py
 import numpy as np
@@ -31,7 +32,7 @@ class MemoryStore:
         return len(self.inputs)
 
 
-def made_sample(redshift, inputs, bands, kind, name, tag, seed, magnitude=None):
+def made_sample(redshift, inputs, bands, kind, name, tag, seed, **columns):
     """Returns a Sample of the given inputs with ids of its own."""
     from kphotoz import data
 
@@ -40,8 +41,7 @@ def made_sample(redshift, inputs, bands, kind, name, tag, seed, magnitude=None):
     nothing = np.full(count, np.nan)
     table = {"id": ids, "group": ids, "redshift": redshift, "z_true": redshift}
     table |= dict.fromkeys(("redshift_error", "magnitude", "ra", "dec"), nothing)
-    if magnitude is not None:
-        table["magnitude"] = magnitude
+    table |= columns
     info = data.SurveyInfo(
         name=f"{name}{tag}",
         bands=tuple(bands),
@@ -79,10 +79,10 @@ def make_catalog():
     """Returns a function that makes small catalogues whose colours tell the redshift.
 
     Magnitudes are 20 + noise in the first band; each next band is brighter by twice the
-    redshift; errors are a twentieth of the flux.
+    redshift; errors are a twentieth of the flux. Other columns are keywords.
     """
 
-    def make(count: int, seed: int = 0, bands: str = "gri", tag=""):
+    def make(count: int, seed: int = 0, bands: str = "gri", tag="", **columns):
         random = np.random.default_rng(seed)
         redshift = random.uniform(0.1, 1.0, count)
         first = 20 + random.normal(0, 0.5, count)
@@ -90,9 +90,9 @@ def make_catalog():
         flux = 10 ** (-0.4 * (magnitude - 23.9))
         flux = flux * (1 + 0.05 * random.normal(size=flux.shape))
         inputs = np.stack([flux, 0.05 * flux], axis=-1)
-        last = magnitude[:, -1]
+        columns = {"magnitude": magnitude[:, -1], **columns}
         return made_sample(
-            redshift, inputs, bands, "catalog", "catalogue", tag, seed, last
+            redshift, inputs, bands, "catalog", "catalogue", tag, seed, **columns
         )
 
     return make
@@ -161,3 +161,63 @@ def make_file(tmp_path):
 @pytest.fixture(scope="session")
 def plain_cutouts():
     return cutouts
+
+
+CATALOG_BANDS = ("g", "r", "i")
+
+
+def catalog_columns(rows=8, seed=3):
+    """Returns columns whose values no format rounds: float64 and 64-bit ids."""
+    rng = np.random.default_rng(seed)
+    table = {"objid": 1237655500272500810 + np.arange(rows) * 3}
+    for band, shift in zip(CATALOG_BANDS, (0.0, -0.5, -0.9), strict=True):
+        table[f"mag_{band}"] = 22 + shift + rng.normal(0, 0.7, rows)
+        table[f"err_{band}"] = rng.uniform(0.01, 0.1, rows)
+    table["zspec"] = rng.uniform(0.1, 1.0, rows)
+    return table
+
+
+def write_table(path, table):
+    """Writes columns in the format of the path's suffix; returns the path."""
+    if path.suffix in (".csv", ".tsv"):
+        with open(path, "w", newline="") as file:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            writer = csv.writer(file, delimiter=delimiter)
+            writer.writerow(table)
+            rows = zip(*(np.asarray(x).tolist() for x in table.values()), strict=True)
+            writer.writerows(rows)
+    elif path.suffix == ".parquet":
+        import pyarrow
+        from pyarrow import parquet
+
+        arrays = {
+            key: value.tolist() if isinstance(value, np.ndarray) else value
+            for key, value in table.items()
+        }
+        parquet.write_table(pyarrow.table(arrays), path, row_group_size=3)
+    else:
+        from astropy.table import Table
+
+        format = "ascii.ecsv" if path.suffix == ".ecsv" else "fits"
+        Table(table).write(path, format=format, overwrite=True)
+    return path
+
+
+def catalog_fields(**changed):
+    """Returns the fields of the spec that describes `catalog_columns`."""
+    known = {
+        "bands": CATALOG_BANDS,
+        "magnitudes": tuple(f"mag_{band}" for band in CATALOG_BANDS),
+        "magnitude_errors": tuple(f"err_{band}" for band in CATALOG_BANDS),
+        "keys": {"redshift": "zspec", "id": "objid"},
+        "photometry": "unknown",
+    }
+    return {k: v for k, v in (known | changed).items() if v is not None}
+
+
+@pytest.fixture(scope="session")
+def catalogs():
+    """Functions for small tables of photometry: columns(), write(), fields()."""
+    return types.SimpleNamespace(
+        columns=catalog_columns, write=write_table, fields=catalog_fields
+    )

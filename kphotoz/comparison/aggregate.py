@@ -6,7 +6,7 @@ import numpy as np
 
 from kphotoz.comparison.estimate import differences, estimates, rows
 from kphotoz.comparison.plan import Job
-from kphotoz.comparison.predictions import Scored, read_job, scored_samples
+from kphotoz.comparison.predictions import Scored, read_jobs, scored_samples
 from kphotoz.comparison.strata import stratify
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
@@ -39,7 +39,9 @@ class Tables:
             for fraction in (recipe.fractions if regime.learns_from_target else (0.0,))
         ]
         self.tables = {
-            (name, fraction, seed): read_job(out, Job(name, seed, fraction))
+            (name, fraction, seed): read_jobs(
+                out, [Job(name, seed, fraction, fold) for fold in range(recipe.folds)]
+            )
             for name, fraction in self.cases
             for seed in range(recipe.seeds)
         }

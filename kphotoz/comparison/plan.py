@@ -1,6 +1,9 @@
 """Which jobs a comparison consists of, in the order in which they are run."""
 
 import dataclasses
+import hashlib
+import itertools
+import re
 
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
@@ -10,7 +13,7 @@ __all__ = ["Job", "jobs"]
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One regime, one seed, one fraction of the target's labels.
+    """One regime, one seed, one fraction of the target's labels, one fold.
 
     A fraction of 0 marks a regime that sees no target label; it is run once a seed.
     """
@@ -18,20 +21,27 @@ class Job:
     regime: str
     seed: int
     fraction: float
+    fold: int = 0
 
     @property
     def name(self) -> str:
-        """The job's folder name."""
-        return f"{self.regime}-f{self.fraction:g}-s{self.seed}"
+        """The job's folder name; what no folder should hold becomes a short hash."""
+        regime = re.sub(r"[^\w.,=\[\]+-]", "", self.regime)
+        if regime != self.regime:
+            regime += "-" + hashlib.sha256(self.regime.encode()).hexdigest()[:8]
+        fold = f"-k{self.fold}" if self.fold else ""
+        return f"{regime}-f{self.fraction:g}-s{self.seed}{fold}"
 
 
 def jobs(recipe: Recipe, regimes: list[Regime]) -> list[Job]:
     """Returns all jobs, seed by seed, the base of a seed before what starts from it."""
     planned = []
-    for seed in range(recipe.seeds):
+    for seed, fold in itertools.product(range(recipe.seeds), range(recipe.folds)):
         if any(r.trainable.start == "base" for r in regimes):
-            planned.append(Job("base", seed, 0.0))
+            planned.append(Job("base", seed, 0.0, fold))
         for regime in regimes:
             fractions = recipe.fractions if regime.learns_from_target else (0.0,)
-            planned += [Job(regime.name, seed, fraction) for fraction in fractions]
+            planned += [
+                Job(regime.name, seed, fraction, fold) for fraction in fractions
+            ]
     return planned

@@ -2,13 +2,15 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kphotoz.comparison.plan import Job
 
-__all__ = ["Scored", "read_job", "scored_samples"]
+__all__ = ["Scored", "read_jobs", "scored_samples"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +32,17 @@ class Scored:
     weights: np.ndarray | None = None
 
 
-def read_job(out: pathlib.Path, job: Job) -> dict[str, np.ndarray]:
-    """Returns the predictions of one job as columns."""
-    table = pq.read_table(out / "jobs" / job.name / "predictions.parquet")
+def read_jobs(out: pathlib.Path, jobs: Sequence[Job]) -> dict[str, np.ndarray]:
+    """Returns the predictions of jobs as columns, one below the other.
+
+    Args:
+        out: path of the comparison.
+        jobs: sequence of Job. The folds of one regime, fraction and seed.
+    """
+    tables = [
+        pq.read_table(out / "jobs" / job.name / "predictions.parquet") for job in jobs
+    ]
+    table = pa.concat_tables(tables)
     return {
         name: table[name].to_numpy(zero_copy_only=False) for name in table.schema.names
     }

@@ -1,5 +1,6 @@
 """Runs the jobs of a comparison; each ends in a folder of its own, or is done again."""
 
+import dataclasses
 import itertools
 import pathlib
 
@@ -12,7 +13,9 @@ from kphotoz.regimes import Regime, select
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.fit import prediction_columns
 from kphotoz.regimes.regime import base as regime_of_base
+from kphotoz.regimes.resolved import resolved
 from kphotoz.regimes.run import Result, run, settings_of
+from kphotoz.regimes.sweep import expand
 from kphotoz.training import environment
 from kphotoz.training.progress import Reporter
 from kphotoz.training.run_folder import RunFolder, write_parquet
@@ -36,15 +39,19 @@ def compare(
         The experiment and its regimes, for the aggregation.
     """
     regimes = select(recipe.regimes, recipe.overrides, recipe.source is not None)
+    regimes = expand(regimes, recipe.sweep, recipe.overrides)
+    base = regime_of_base(recipe.overrides.get("base"))
     folder = RunFolder(out)
-    folder.claim(recipes.dump(recipe), resume)
+    folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
     reporter.line("opening the surveys")
     experiment = Experiment.open(recipe)
     for name, splits in (("source", experiment.source), ("target", experiment.target)):
         if splits:
             sizes = ", ".join(f"{len(s)} {k}" for k, s in splits.items())
             reporter.line(f"{name}: {splits['train'].info.name}, {sizes}")
-    base = regime_of_base(recipe.overrides.get("base"))
+    experiment.check(regimes)
+    for note in experiment.notes:
+        reporter.line(note)
     known = {regime.name: regime for regime in (base, *regimes)}
     planned = jobs(recipe, regimes)
     with reporter.bar(len(planned), "jobs") as step:
@@ -52,7 +59,8 @@ def compare(
             step.describe(job.name)
             job_folder = RunFolder(out / "jobs" / job.name)
             if not job_folder.finished:
-                _work(job, known[job.regime], experiment, out, job_folder, reporter)
+                fold = experiment.folds[job.fold]
+                _work(job, known[job.regime], fold, out, job_folder, reporter)
             step.advance()
     # Equal comparisons have equal environments, so this is safe to write again.
     folder.save_json("environment", environment.describe())
@@ -69,7 +77,7 @@ def _work(
 ) -> None:
     # What earlier jobs compiled would otherwise stay in memory to the end.
     keras.utils.clear_session()
-    base = out / "jobs" / Job("base", job.seed, 0.0).name
+    base = out / "jobs" / Job("base", job.seed, 0.0, job.fold).name
     result, settings = _searched(job, regime, experiment, out, base)
     folder.path.mkdir(parents=True, exist_ok=True)
     tests = experiment.tests()
@@ -106,7 +114,8 @@ def _searched(
         "base": base / "model.keras",
     }
     if grid and job.seed > 0:
-        first = RunFolder(out / "jobs" / Job(job.regime, 0, job.fraction).name)
+        first = dataclasses.replace(job, seed=0)
+        first = RunFolder(out / "jobs" / first.name)
         settings = Training(**first.read_json("metrics")["settings"])
         return run(regime, experiment, settings=settings, **arguments), settings
     best: tuple[Result, Training] | None = None

@@ -100,6 +100,11 @@ def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:
             f"{weights.effective_size:.0f}, and {weights.unsupported:.1%} of the "
             "deployment objects have no test object near them: nothing is known there."
         )
+    if recipe.folds > 1:
+        notes.append(
+            f"{recipe.folds} folds: every object is tested once, by models that did "
+            "not see it; counts of labels and costs are those of one fold."
+        )
     if recipe.seeds < 5:
         notes.append(
             f"Seeds: {recipe.seeds}. Differences are called resolved from 5 on."

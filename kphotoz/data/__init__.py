@@ -8,6 +8,7 @@ from typing import Any
 
 # Public name -> the module that defines it; loaded when first asked for.
 _HOMES = {
+    "CatalogSpec": "catalog_spec",
     "FileSpec": "file_spec",
     "Sample": "sample",
     "SurveyInfo": "survey_info",
@@ -16,6 +17,9 @@ _HOMES = {
     "degrade": "dimming",
     "describe_survey": "survey",
     "dim": "dimming",
+    "find_duplicates": "duplicates",
+    "find_same_ids": "duplicates",
+    "fold_splits": "folds",
     "import_file": "importing",
     "list_surveys": "survey",
     "open_file": "importing",

@@ -2,17 +2,21 @@
 
 import numpy as np
 
+from kphotoz.data.duplicates import find_duplicates
 from kphotoz.data.sample import Sample
 from kphotoz.errors import InputError
 
-__all__ = ["check_disjoint"]
+__all__ = ["SAME", "check_disjoint"]
+
+SAME = 1.0  # arcsec; our choice
 
 
 def check_disjoint(train: Sample, test: Sample) -> None:
     """Checks that the samples share no object.
 
     Objects are compared by group (the same source on the sky) among all surveys of one
-    builder, or by id within one survey where there is no group.
+    builder, or by id within one survey where there is no group; surveys of different
+    builders by position, within `SAME` arcsec, where both have positions.
 
     Raises:
         InputError: objects are shared; says how many rows and the first id.
@@ -27,6 +31,32 @@ def check_disjoint(train: Sample, test: Sample) -> None:
             f"training set, first id {first!r}. Split by object, not by row; if only "
             "the names are alike, map others with --key group=NAME or --key id=NAME."
         )
+    _check_positions(train, test)
+
+
+def _check_positions(train: Sample, test: Sample) -> None:
+    mine, theirs = _builders(train), _builders(test)
+    for builder in np.unique(theirs):
+        here, there = mine != builder, theirs == builder
+        match = find_duplicates(
+            *(train.table[key][here] for key in ("ra", "dec")),
+            *(test.table[key][there] for key in ("ra", "dec")),
+            SAME,
+        )
+        if (match >= 0).any():
+            first = test.table["id"][np.flatnonzero(there)[np.argmax(match >= 0)]]
+            raise InputError(
+                "Wanted: test objects that were not trained on. Received: "
+                f"{int((match >= 0).sum())} of {len(test)} test rows lie within "
+                f"{SAME:g} arcsec of a training object of another survey, first id "
+                f"{first!r}. Leave them out of the source with "
+                "--set duplicates.match=position."
+            )
+
+
+def _builders(sample: Sample) -> np.ndarray:
+    names = [survey.split("/")[0] for survey in sample.table["survey"]]
+    return np.array(names, dtype=str)
 
 
 def _keys(sample: Sample) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ import yaml
 from kphotoz.errors import InputError, unknown
 from kphotoz.recipes.schema import Recipe
 
-__all__ = ["DEFAULT", "dump", "load", "names", "parse_settings"]
+__all__ = ["DEFAULT", "dump", "load", "names", "parse_settings", "reverse"]
 
 DEFAULT = "mock_hsc"
 _FOLDER = pathlib.Path(__file__).parent
@@ -25,7 +25,7 @@ def names() -> list[str]:
 def load(
     name: str = DEFAULT,
     *,
-    profile: str | None = None,
+    profiles: Iterable[str] = (),
     overlay: dict[str, Any] | None = None,
     settings: Iterable[str] = (),
 ) -> Recipe:
@@ -33,7 +33,8 @@ def load(
 
     Args:
         name: str. A shipped recipe, or the path of a YAML file.
-        profile: str or None. "quick" or "full": named changes inside the recipe.
+        profiles: iterable of str, such as "quick": named changes inside the recipe,
+            applied in this order.
         overlay: dict or None. Fields set by a command's options; a survey replaces
             the recipe's together with its options.
         settings: iterable of "dotted.key=value" strings, applied last.
@@ -42,11 +43,11 @@ def load(
         InputError: unknown recipe, profile or field, or a value of the wrong kind.
     """
     fields = _read(name)
-    profiles = fields.pop("profiles", {}) or {}
-    if profile is not None:
-        if profile not in profiles:
-            raise unknown(f"profile of recipe {name!r}", profile, profiles)
-        fields = _merge(fields, profiles[profile])
+    known = fields.pop("profiles", {}) or {}
+    for profile in profiles:
+        if profile not in known:
+            raise unknown(f"profile of recipe {name!r}", profile, known)
+        fields = _merge_profile(fields, known[profile])
     overlay = overlay or {}
     for role in ("source", "target"):
         # Another survey has other options.
@@ -56,6 +57,34 @@ def load(
         fields = _merge(fields, _nested(key, value))
     fields.setdefault("name", pathlib.Path(name).stem)
     return _validate(fields, name)
+
+
+def reverse(recipe: Recipe) -> Recipe:
+    """Returns the recipe with source and target exchanged.
+
+    The deployment sample stays the same survey; published numbers, which are of the
+    other direction, are dropped.
+
+    Raises:
+        InputError: there is no source to exchange.
+    """
+    if recipe.source is None:
+        raise InputError(
+            "Wanted: a source and a target to exchange. Received: no source. "
+            "Give --source."
+        )
+    other = {"source": "target", "target": "source"}
+    where = recipe.deployment
+    return recipe.model_copy(
+        update={
+            "title": f"{recipe.title}, reversed",
+            "name": f"{recipe.name}_reversed",
+            "source": recipe.target,
+            "target": recipe.source,
+            "deployment": where.model_copy(update={"sample": other[where.sample]}),
+            "published": None,
+        }
+    )
 
 
 def dump(recipe: Recipe) -> str:
@@ -104,6 +133,15 @@ def _read(name: str) -> dict[str, Any]:
             f"{type(fields).__name__}. See docs/recipes.md."
         )
     return fields
+
+
+def _merge_profile(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields changed; options of one survey do not outlive it."""
+    for role in ("source", "target"):
+        old, new = fields.get(role) or {}, changes.get(role) or {}
+        if new.get("survey", old.get("survey")) != old.get("survey"):
+            fields = {**fields, role: None}
+    return _merge(fields, changes)
 
 
 def _merge(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

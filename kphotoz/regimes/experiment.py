@@ -10,7 +10,7 @@ import numpy as np
 
 from kphotoz import data
 from kphotoz.errors import InputError
-from kphotoz.recipes import Recipe
+from kphotoz.recipes import Duplicates, Recipe
 from kphotoz.regimes.regime import Regime
 from kphotoz.tasks import RedshiftTask
 
@@ -31,11 +31,16 @@ class Experiment:
         recipe: Recipe.
         source: splits by name, or None.
         target: splits by name.
+        notes: what a reader of the results must know about the samples.
+        fold: int or None. The fold that is tested, where the recipe has several; None
+            for all of them together, which can be tested on but not trained on.
     """
 
     recipe: Recipe
     source: dict[str, "data.Sample"] | None
     target: dict[str, "data.Sample"]
+    notes: tuple[str, ...] = ()
+    fold: int | None = None
 
     @classmethod
     def open(cls, recipe: Recipe) -> "Experiment":
@@ -49,16 +54,37 @@ class Experiment:
         if recipe.source is not None:
             source = data.open_survey(recipe.source.survey, **recipe.source.options)
             source["train"].union(target["train"])  # refuses other bands or pixels
-        experiment = cls(recipe, source, target)
+        notes = []
+        if source is not None and recipe.duplicates is not None:
+            source, left_out = _without_duplicates(source, target, recipe.duplicates)
+            notes.append(left_out)
+        experiment = cls(recipe, source, target, tuple(notes))
         for splits in filter(None, (source, target)):
             _check_filled(splits)
             for name, sample in splits.items():
                 experiment.task.check_labels(
                     sample.table[experiment.task.label], f"{sample.info.name} {name}"
                 )
-        experiment._check_disjoint()
+        for one in experiment.folds:
+            one._check_disjoint()
         experiment._check_deployment()
         return experiment
+
+    @functools.cached_property
+    def folds(self) -> list["Experiment"]:
+        """One experiment for each fold: itself where the recipe has no folds."""
+        if self.recipe.folds == 1:
+            return [self]
+        return [self._fold(fold) for fold in range(self.recipe.folds)]
+
+    def _fold(self, fold: int) -> "Experiment":
+        source, target = (
+            splits and data.fold_splits(splits, self.recipe.folds, fold)
+            for splits in (self.source, self.target)
+        )
+        for splits in filter(None, (source, target)):
+            _check_filled(splits)
+        return dataclasses.replace(self, source=source, target=target, fold=fold)
 
     @functools.cached_property
     def task(self) -> RedshiftTask:
@@ -147,9 +173,14 @@ class Experiment:
         )
 
     def label_count(self, fraction: float, seed: int = 0) -> int:
-        """Returns the target labels used at a fraction, validation included."""
+        """Returns the target labels used at a fraction, validation included.
+
+        With folds those of the first one.
+        """
         if fraction == 0:
             return 0
+        if self.recipe.folds > 1 and self.fold is None:
+            return self.folds[0].label_count(fraction, seed)
         return sum(map(len, self.training("target", fraction, seed)))
 
     def fresh(self, sample: "data.Sample", seed: int) -> keras.Model:
@@ -169,9 +200,48 @@ class Experiment:
         )
 
     def tests(self) -> dict[str, "data.Sample"]:
-        """Returns the test samples by name, source first."""
+        """Returns the test samples by name, source first; with folds all, in order."""
+        if self.recipe.folds > 1 and self.fold is None:
+            parts = [fold.tests() for fold in self.folds]
+            return {
+                name: functools.reduce(
+                    data.Sample.union, [part[name] for part in parts]
+                )
+                for name in parts[0]
+            }
         pairs = (("source", self.source), ("target", self.target))
         return {name: splits["test"] for name, splits in pairs if splits}
+
+
+def _without_duplicates(
+    source: dict[str, "data.Sample"], target: dict[str, "data.Sample"], rule: Duplicates
+) -> tuple[dict[str, "data.Sample"], str]:
+    """Returns the source without objects of the target, and how many those were."""
+    kept, dropped = {}, 0
+    known = functools.reduce(data.Sample.union, target.values()).table
+    for splits in (source, target):
+        sample = splits["train"]
+        if rule.match == "position" and not np.isfinite(sample.table["ra"]).any():
+            raise InputError(
+                f"Wanted: positions in {sample.info.name}, to find duplicates by. "
+                "Received: none. Map ra and dec when importing, set "
+                "duplicates.match=id, or duplicates=null if there are none."
+            )
+    for split, sample in source.items():
+        table = sample.table
+        if rule.match == "id":
+            found = data.find_same_ids(known["id"], table["id"])
+        else:
+            found = data.find_duplicates(
+                known["ra"], known["dec"], table["ra"], table["dec"], rule.radius
+            )
+        kept[split] = sample.select(found < 0)
+        dropped += int(np.count_nonzero(found >= 0))
+    words = "the same id" if rule.match == "id" else f"{rule.radius:g} arcsec"
+    return kept, (
+        f"{dropped} objects of the source are in the target too (by {words}) and were "
+        "left out of the source."
+    )
 
 
 def _check_filled(splits: dict[str, "data.Sample"]) -> None:

@@ -4,7 +4,8 @@ import pathlib
 
 import numpy as np
 
-from kphotoz import metrics, recipes
+from kphotoz import data, metrics, recipes
+from kphotoz.data.photometry import to_magnitudes
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
 from kphotoz.recipes import Recipe
@@ -56,7 +57,8 @@ def fit(
     if folder.finished:
         reporter.line("this run has ended already")
         return folder.read_json("metrics")
-    experiment = Experiment.open(recipe)
+    # One model has one test set: the survey's own.
+    experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
     settings = settings_of(regime, experiment)
     result = run(
         regime,
@@ -170,6 +172,18 @@ def prediction_columns(result: Result, tests: dict) -> dict[str, np.ndarray]:
                 "z_true": table["z_true"],
                 "z_pred": result.predict(sample),
                 "magnitude": table["magnitude"],
+                **_colours(sample),
             }
         )
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _colours(sample: "data.Sample") -> dict[str, np.ndarray]:
+    """Returns the colours of adjacent bands of a catalogue [mag], by name."""
+    if sample.info.kind != "catalog":
+        return {}
+    magnitudes, bands = to_magnitudes(sample.inputs()), sample.info.bands
+    return {
+        f"{a}-{b}": magnitudes[:, i] - magnitudes[:, i + 1]
+        for i, (a, b) in enumerate(zip(bands[:-1], bands[1:], strict=True))
+    }

@@ -1,5 +1,5 @@
 from kphotoz import recipes, regimes
-from kphotoz.comparison.plan import jobs
+from kphotoz.comparison.plan import Job, jobs
 
 
 def plan(**fields):
@@ -31,3 +31,22 @@ def test_no_base_is_trained_where_no_regime_needs_one():
 def test_job_names_are_distinct():
     order = plan(seeds=5, fractions=[0.03, 0.1, 0.3, 1.0])
     assert len({job.name for job in order}) == len(order)
+
+
+def test_every_fold_has_a_base_of_its_own():
+    order = plan(seeds=2, folds=3, regimes=["lora", "zero_shot"])
+    names = [(job.regime, job.seed, job.fold) for job in order]
+    assert len(set(names)) == len({job.name for job in order}) == 2 * 3 * 3
+    for seed in range(2):
+        for fold in range(3):
+            base, lora = (names.index((n, seed, fold)) for n in ("base", "lora"))
+            assert base < lora
+
+
+def test_folder_names_hold_nothing_that_a_path_must_not():
+    names = {
+        Job(f"lora[targets={pattern}]", 0, 1.0).name
+        for pattern in (".*", ".+", "a/b|c", "a/bc", "..")
+    }
+    assert len(names) == 5
+    assert not any(set(name) & set("/*|\\ :") for name in names)

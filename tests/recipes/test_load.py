@@ -8,11 +8,11 @@ from kphotoz.errors import InputError
 @pytest.mark.parametrize("name", recipes.names())
 @pytest.mark.parametrize("profile", [None, "quick", "full"])
 def test_every_shipped_recipe_and_profile_is_valid(name, profile):
-    assert recipes.load(name, profile=profile).regimes
+    assert recipes.load(name, profiles=[profile] if profile else []).regimes
 
 
 def test_settings_override_profiles_and_profiles_override_the_recipe():
-    recipe = recipes.load(profile="quick", settings=["training.epochs=7"])
+    recipe = recipes.load(profiles=["quick"], settings=["training.epochs=7"])
     assert recipe.training.epochs == 7
     assert recipe.seeds == 2
     assert recipe.source.options["count"] < recipes.load().source.options["count"]
@@ -36,7 +36,7 @@ def test_dump_holds_every_default_and_loads_to_the_same_recipe(tmp_path):
         ({"settings": ["seeds"]}, "--set key=value"),
         ({"settings": ["fractions=[0, 1]"]}, "fractions must lie in (0, 1]"),
         ({"settings": ["label_range=[4, 0]"]}, "low < high"),
-        ({"profile": "fulll"}, "Did you mean full"),
+        ({"profiles": ["fulll"]}, "Did you mean full"),
     ],
 )
 def test_wrong_recipes_are_told_in_one_line_with_the_nearest_name(arguments, words):
@@ -65,3 +65,37 @@ def test_a_survey_given_on_the_command_line_brings_its_own_options():
     recipe = recipes.load(overlay={"target": {"survey": "cutouts/mine"}})
     assert recipe.target.survey == "cutouts/mine" and recipe.target.options == {}
     assert recipe.source.options["count"] > 0
+
+
+def test_profiles_combine_in_their_order(tmp_path):
+    path = tmp_path / "mine.yaml"
+    fields = {
+        "title": "t",
+        "target": {"survey": "a/b", "options": {"count": 3}},
+        "label_range": [0, 1],
+        "regimes": ["from_scratch"],
+        "profiles": {
+            "small": {"target": {"options": {"count": 2}}, "seeds": 2},
+            "other": {"target": {"survey": "c/d"}, "seeds": 4},
+        },
+    }
+    path.write_text(yaml.safe_dump(fields))
+    assert recipes.load(str(path), profiles=["small"]).target.options == {"count": 2}
+    both = recipes.load(str(path), profiles=["small", "other"])
+    # The options of one survey say nothing about another.
+    assert (both.target.survey, both.target.options) == ("c/d", {})
+    assert both.seeds == 4
+    with pytest.raises(InputError, match="other.*small|small.*other"):
+        recipes.load(str(path), profiles=["smal"])
+
+
+def test_reversed_recipe_exchanges_surveys_and_keeps_the_deployment_sample():
+    recipe = recipes.load()
+    other = recipes.reverse(recipe)
+    assert (other.source, other.target) == (recipe.target, recipe.source)
+    assert recipe.deployment.sample == "source"
+    assert other.deployment.sample == "target"
+    assert other.published is None
+    assert recipes.reverse(other).source == recipe.source
+    with pytest.raises(InputError, match="no source"):
+        recipes.reverse(recipe.model_copy(update={"source": None}))

@@ -74,3 +74,65 @@ def test_deployment_on_a_missing_source_or_truth_is_refused_with_the_remedy(targ
         sample.table["z_true"][:] = np.nan
     with pytest.raises(InputError, match="deployment.truth=label"):
         Experiment(RECIPE, target, target)._check_deployment()
+
+
+def duplicated(make_catalog, **columns):
+    """Returns splits of a source and a target that share five places and three ids."""
+    from kphotoz import data
+
+    ra = np.arange(40.0)
+    ids = np.array([f"t{i}" for i in range(40)], object)
+    target = make_catalog(40, 1, tag="t", ra=ra, dec=np.zeros(40), id=ids, group=ids)
+    places = np.r_[ra[:5] + 0.5 / 3600, np.arange(100.0, 135.0)]
+    names = np.array(["t0", "t20", "t39", *(f"s{i}" for i in range(37))], object)
+    source = make_catalog(
+        40, 2, tag="s", ra=places, dec=np.zeros(40), id=names, group=names
+    )
+    cuts = dict(zip(data.survey_info.SPLITS, np.split(np.arange(40), 4), strict=True))
+    return [{n: s.select(r) for n, r in cuts.items()} for s in (source, target)]
+
+
+@pytest.mark.parametrize(("match", "count"), [("position", 5), ("id", 3)])
+def test_the_targets_entry_of_a_duplicate_wins(make_catalog, match, count):
+    from kphotoz.regimes.experiment import _without_duplicates
+
+    source, target = duplicated(make_catalog)
+    rule = recipes.Duplicates(match=match)
+    kept, note = _without_duplicates(source, target, rule)
+    assert sum(map(len, kept.values())) == 40 - count
+    assert note.startswith(f"{count} objects")
+    strict = recipes.Duplicates(match="position", radius=0.4)
+    assert sum(map(len, _without_duplicates(source, target, strict)[0].values())) == 40
+
+
+def test_duplicates_by_position_need_positions(make_catalog):
+    from kphotoz.regimes.experiment import _without_duplicates
+
+    splits = {"train": make_catalog(5, tag="a")}
+    with pytest.raises(InputError, match="positions in cataloguea.*duplicates=null"):
+        _without_duplicates(splits, splits, recipes.Duplicates())
+
+
+def test_folds_train_without_what_they_test(make_catalog):
+    from kphotoz import data
+
+    nothing = np.zeros(0, int)
+    splits = []
+    for tag in ("s", "t"):
+        sample = make_catalog(150, tag="")  # the same objects in both surveys
+        empty = {name: sample.select(nothing) for name in data.survey_info.SPLITS}
+        splits.append({**empty, "train": sample})
+    recipe = recipes.load(overlay={"folds": 3, "deployment": {"truth": "label"}})
+    whole = Experiment(recipe, *splits)
+    seen = set()
+    for fold in whole.folds:
+        fold._check_disjoint()
+        train, validation = fold.training("source+target")
+        tested = ids(fold.tests()["target"])
+        assert not tested & (ids(train) | ids(validation) | seen)
+        seen |= tested
+    assert seen == ids(splits[1]["train"])
+    assert [len(t) for t in whole.tests().values()] == [150, 150]
+    order = [i for fold in whole.folds for i in fold.tests()["target"].table["id"]]
+    assert order == list(whole.tests()["target"].table["id"])
+    assert whole.label_count(1.0) == whole.folds[0].label_count(1.0) > 80

@@ -1,0 +1,87 @@
+"""Variants of regimes over values of their fields."""
+
+import itertools
+from typing import Any
+
+from kphotoz.errors import InputError, unknown
+from kphotoz.regimes.regime import Regime, Trainable, get
+from kphotoz.training.settings import Training
+
+__all__ = ["expand"]
+
+
+def expand(
+    regimes: list[Regime],
+    sweep: dict[str, list[Any]],
+    overrides: dict[str, dict[str, Any]],
+) -> list[Regime]:
+    """Returns the regimes, each swept one replaced by one variant a combination.
+
+    A variant is named after what it changes: `lora[rank=8]`,
+    `lora[rank=8,learning_rate=0.001]`.
+
+    Args:
+        regimes: list of Regime.
+        sweep: dict of "REGIME.FIELD" to values. A field is one of the slot `trainable`
+            (rank, alpha, targets, …) or of the training settings.
+        overrides: dict of regime to a recipe's overrides of its slots.
+
+    Raises:
+        InputError: a regime that is not among the regimes, an unknown field, no value,
+            or one that the field does not take.
+    """
+    grids: dict[str, dict[str, list[Any]]] = {}
+    known = [regime.name for regime in regimes]
+    for key, values in sweep.items():
+        name, dot, field = key.partition(".")
+        if not dot:
+            raise InputError(
+                f"Wanted: --sweep REGIME.FIELD=VALUE,… Received: {key!r}. "
+                "Example: --sweep lora.rank=2,4,8"
+            )
+        if name not in known:
+            raise unknown("regime to sweep", name, known)
+        if not values:
+            raise InputError(f"Wanted: values of {key} to sweep. Received: none.")
+        grids.setdefault(name, {})[field] = list(dict.fromkeys(values))
+    found = []
+    for regime in regimes:
+        grid = grids.get(regime.name)
+        found += _variants(regime, grid, overrides) if grid else [regime]
+    return found
+
+
+def _variants(
+    regime: Regime, grid: dict[str, list[Any]], overrides: dict[str, dict[str, Any]]
+) -> list[Regime]:
+    own = overrides.get(regime.name, {})
+    variants = []
+    for values in itertools.product(*grid.values()):
+        changes = dict(zip(grid, values, strict=True))
+        slots = {
+            slot: {
+                **own.get(slot, {}),
+                **{key: value for key, value in changes.items() if _slot(key) == slot},
+            }
+            for slot in ("trainable", "training")
+        }
+        words = ",".join(f"{key}={value}" for key, value in changes.items())
+        variant = get(regime.name, {**own, **slots})
+        variants.append(
+            variant.model_copy(
+                update={
+                    "name": f"{regime.name}[{words}]",
+                    "description": f"{regime.description}; {words}",
+                }
+            )
+        )
+    return variants
+
+
+def _slot(field: str) -> str:
+    slots = {"trainable": Trainable, "training": Training}
+    for slot, model in slots.items():
+        if field in model.model_fields:
+            return slot
+    choices = [name for model in slots.values() for name in model.model_fields]
+    raise unknown("field to sweep", field, choices)

@@ -1,0 +1,31 @@
+"""Objects of other surveys are known by where they are on the sky."""
+
+import numpy as np
+import pytest
+
+from kphotoz.data import check_disjoint
+from kphotoz.errors import InputError
+
+RA = np.linspace(10, 20, 12)
+DEC = np.linspace(-5, 5, 12)
+ARCSEC = 1 / 3600
+
+
+def test_the_same_place_in_another_survey_is_the_same_object(make_catalog):
+    one = make_catalog(12, tag="a", ra=RA, dec=DEC)
+    near = make_catalog(12, 1, tag="b", ra=RA, dec=DEC + 0.9 * ARCSEC)
+    far = make_catalog(12, 2, tag="c", ra=RA, dec=DEC + 1.1 * ARCSEC)
+    unplaced = make_catalog(12, 3, tag="d")
+    check_disjoint(one, far)
+    check_disjoint(one, unplaced)
+    check_disjoint(unplaced, one)
+    with pytest.raises(InputError, match="12 of 12 test rows.*'b1-0'.*duplicates"):
+        check_disjoint(one, near)
+
+
+def test_only_rows_of_other_surveys_are_compared_by_place(make_catalog):
+    # Two objects of one survey may be close: its groups say what is one object.
+    sample = make_catalog(12, tag="a", ra=np.full(12, 10.0), dec=np.zeros(12))
+    check_disjoint(sample.select(np.arange(6)), sample.select(np.arange(6, 12)))
+    mixed = make_catalog(12, 1, tag="b", ra=RA, dec=DEC).union(sample.select([7]))
+    check_disjoint(sample.select(np.arange(6)), mixed.select(np.arange(1, 13)))
