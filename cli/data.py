@@ -113,8 +113,8 @@ def _print(info: Any, as_json: bool) -> None:
     }
     shown = ("zero_point", "magnitude_system", "filters", "psf_fwhm", "extinction")
     given = tuple(key for key in info.metadata if key.startswith("given_"))
-    for key in (*shown, *given, "caveat", "licence", "acknowledgement"):
-        rows[key] = info.metadata.get(key)
+    for key in (*shown, *given, "left_out", "caveat", "licence", "acknowledgement"):
+        rows[key] = info.metadata.get(key) or None
     if as_json:
         click.echo(json.dumps(rows))
         return
