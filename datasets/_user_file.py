@@ -86,8 +86,12 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for key, doc in _DOCS.items():
             features[key] = tfds.features.Scalar(dtype=np.float32, doc=doc)
         for key in _POSITIONS:
-            features[key] = tfds.features.Scalar(
-                dtype=np.float64, doc="degree; NaN where unknown"
+            # As bytes: TFDS' plain encoding would round to float32.
+            features[key] = tfds.features.Tensor(
+                shape=(),
+                dtype=np.float64,
+                encoding="bytes",
+                doc="degree; NaN where unknown",
             )
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),

@@ -191,7 +191,7 @@ def write_table(path, table):
         from pyarrow import parquet
 
         arrays = {
-            key: value.tolist() if isinstance(value, np.ndarray) else value
+            key: value.tolist() if getattr(value, "ndim", 1) == 2 else value
             for key, value in table.items()
         }
         parquet.write_table(pyarrow.table(arrays), path, row_group_size=3)

@@ -63,3 +63,19 @@ def test_friends_agree_with_astropy_pairs():
         groups[:, None] == groups[None], wanted[:, None] == wanted[None]
     )
     assert 1 < sets.n_subsets < 200
+
+
+def test_groups_are_named_alike_in_any_order_and_company():
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(0, 360, 300), rng.uniform(-90, 90, 300)
+    ra[100:150], dec[100:150] = ra[:50], np.clip(dec[:50] + 0.3 / 3600, -90, 90)
+    names = group_by_position(ra, dec, 1.0)
+    order = rng.permutation(300)
+    np.testing.assert_array_equal(
+        group_by_position(ra[order], dec[order], 1.0), names[order]
+    )
+    np.testing.assert_array_equal(
+        group_by_position(ra[:200] + 360, dec[:200], 1.0), names[:200]
+    )
+    assert names[0] == names[100] and len(set(names)) == 250
+    assert group_by_position(np.array([np.nan]), np.zeros(1), 1.0).tolist() == [""]
