@@ -140,7 +140,7 @@ def _spec(
                 "--key redshift=zspec"
             )
         known["keys"] = {role: name for role, _, name in pairs}
-    for name in (*_LISTS, *_NUMBERS, *_PER_BAND):
+    for name in dict.fromkeys((*_LISTS, *_NUMBERS, *_PER_BAND)):
         if known.get(name, "unknown") != "unknown":
             items = tuple(item.strip() for item in known[name].split(","))
             known[name] = items if name in _LISTS or len(items) > 1 else items[0]
