@@ -86,3 +86,62 @@ def test_unknown_surveys_and_options_are_refused(file):
         run("build", "mock_hsc/photometric", "--option", "count")
     with pytest.raises(InputError, match="cuont"):
         run("build", "mock_hsc/photometric", "--option", "cuont=3")
+
+
+TABLE = "--magnitudes=mag_g,mag_r,mag_i --magnitude-errors=err_g,err_r,err_i"
+TABLE += " --bands=g,r,i --key=redshift=zspec --key=id=objid"
+SAID = "--magnitude-type=asinh --softening=1e-10,1e-10,2e-10 --magnitude-system=SDSS"
+SAID += " --ab-offset=-0.04,0,0.02 --filters=a,b,c --extinction=none"
+
+
+@pytest.fixture
+def table(file, catalogs):
+    return catalogs.write(file.parent / "mine.csv", catalogs.columns(30))
+
+
+def test_imported_table_is_described_as_given_and_as_held(table):
+    arguments = ["import", table, *TABLE.split()]
+    printed = json.loads(run(*arguments, *SAID.split(), "--json"))
+    assert printed["survey"].startswith("catalog/mine-")
+    assert (printed["kind"], printed["unit"]) == ("catalog", "uJy")
+    assert printed["given_magnitude_system"] == "SDSS" and printed["filters"] == [
+        *"abc"
+    ]
+    assert sum(printed["counts"].values()) == 30
+    text = run("describe", "catalog/mine")
+    assert "given_magnitude_type   asinh" in text and "pixel_scale" not in text
+
+
+def test_described_table_equals_the_options(table):
+    first = json.loads(
+        run("import", table, *TABLE.split(), "--photometry=unknown", "--json")
+    )
+    description = table.parent / "survey.yaml"
+    description.write_text(
+        "file: mine.csv\nmagnitudes: [mag_g, mag_r, mag_i]\nphotometry: unknown\n"
+        "magnitude_errors: [err_g, err_r, err_i]\nbands: [g, r, i]\n"
+        "keys: {redshift: zspec, id: objid}\n"
+    )
+    assert json.loads(run("import", description, "--json")) == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (TABLE, "nothing on magnitude_type, magnitude_system, filters, extinction"),
+        ("--photometry=unknown", "--magnitudes or --fluxes"),
+        (f"{TABLE} --unit=nJy", "unit does not belong to magnitudes"),
+        (f"{TABLE} --softening=sdss", "need softening"),
+        (f"{TABLE} --bands=g,r", "2 bands, 3 magnitudes"),
+        (TABLE.replace("mag_r", "mag_R") + " --photometry=unknown", "Did you mean mag"),
+        (
+            "--fluxes=mag_g,mag_r,mag_i --flux-errors=err_g,err_r,err_i --bands=g,r,i "
+            "--unit=nanomaggy --photometry=unknown",
+            "as magnitudes have",
+        ),
+    ],
+)
+def test_unusable_tables_are_refused_in_one_line(table, arguments, told):
+    with pytest.raises(InputError, match=told) as error:
+        run("import", table, *arguments.split())
+    assert "\n" not in str(error.value)
