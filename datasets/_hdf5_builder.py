@@ -85,6 +85,7 @@ class HDF5Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "bands": list(BANDS),
             **(image if chosen.images else catalog),
             "magnitude_system": "AB",
+            "magnitude_band": "i",
             "extinction": "none",
             "label_kind": self.LABEL_KIND,
             "options": {

@@ -151,7 +151,8 @@ def _magnitude_band(experiment: Experiment, sample: str) -> str | None:
         sample, (sample,)
     )
     splits = [getattr(experiment, name, None) for name in names]
-    bands = {s["test"].info.metadata.get("magnitude_band") for s in splits if s}
+    facts = [s["test"].info.metadata for s in splits if s]
+    bands = {one.get("magnitude_band", one.get("reference_band")) for one in facts}
     return bands.pop() if len(bands) == 1 else None
 
 
