@@ -51,7 +51,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "median_start": True,
     },
     "catalog_mlp": {
-        "photometry_units": [256, 256],
+        "photometry_units": [128, 128],
         "photometry_dropout": 0.1,
         "quantile_bins": 16,
         "quantile_dropout": 0.0,

@@ -50,8 +50,9 @@ def load(
         fields = _merge_profile(fields, known[profile])
     overlay = overlay or {}
     for role in ("source", "target"):
-        # Another survey has other options.
-        fields[role] = fields.get(role) if role not in overlay else None
+        # Another survey has other options, and other objects in common.
+        if role in overlay:
+            fields |= {role: None, "duplicates": None}
     fields = _merge(fields, overlay)
     for key, value in parse_settings(settings):
         fields = _merge(fields, _nested(key, value))
