@@ -59,6 +59,7 @@ def command(
     for row in metrics["metrics"]:
         click.echo(
             f"{row['sample']:>8} {row['metric']:<14} {row['value']:9.4f} "
-            f"± {row['error']:.4f}  (n = {row['n']}, against {row['truth']})"
+            f"± {row['error']:.4f}  (n = {row['n']}, against {row['truth']}, "
+            f"{row['window'] or 'all redshifts'})"
         )
     click.echo(f"Run: {out}")

@@ -26,8 +26,8 @@ def recipe_options(function: Callable) -> Callable:
             "--data",
             "target",
             metavar="FILE|SURVEY",
-            help="Sample with exact labels: HDF5, NPZ, a folder of FITS cutouts, "
-            "survey.yaml, or a survey's name.",
+            help="Sample with exact labels: HDF5, NPZ, a folder of FITS cutouts, a "
+            "table of magnitudes or fluxes, survey.yaml, or a survey's name.",
         ),
         click.option(
             "--source",

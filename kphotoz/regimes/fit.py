@@ -1,5 +1,6 @@
 """One fit into one run folder: a base model, or a base adapted by a regime."""
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -136,25 +137,22 @@ def _metrics(columns: dict[str, np.ndarray], experiment: Experiment) -> list[dic
     rows = []
     for sample in dict.fromkeys(columns["sample"]):
         mask = columns["sample"] == sample
-        for truth, key in (("label", "z_label"), ("z_true", "z_true")):
-            z = columns[key][mask]
-            if truth == "z_true" and (
-                not np.isfinite(z).all() or np.array_equal(z, columns["z_label"][mask])
-            ):
-                continue
+        label, true = columns["z_label"][mask], columns["z_true"][mask]
+        truths = {"label": label}
+        if np.isfinite(true).all() and not np.array_equal(true, label):
+            truths["z_true"] = true
+        for (truth, z), window in itertools.product(truths.items(), chosen.ranges):
             found = metrics.summary(
-                columns["z_pred"][mask], z, names=chosen.metrics, draws=chosen.draws
+                columns["z_pred"][mask],
+                z,
+                names=chosen.metrics,
+                window=window,
+                grid=chosen.grid,
+                draws=chosen.draws,
             )
             rows += [
-                {
-                    "sample": str(sample),
-                    "truth": truth,
-                    "metric": e.metric,
-                    "value": e.value,
-                    "error": e.error,
-                    "n": e.n,
-                }
-                for e in found
+                {"sample": str(sample), "truth": truth, **estimate.as_dict()}
+                for estimate in found
             ]
     return rows
 
