@@ -107,18 +107,19 @@ def _moved(found: _Found, best: str, place: tuple[str, str]) -> str:
     where = f"On the {place[0]} sample adaptation ({best})"
     if scatter is None:
         return ""
+    moved = ""
+    if bias:
+        sides = [found.quote(n, place, "bias_median") for n in ("zero_shot", best)]
+        what = "moved the bias" if bias < 0 else "made the bias worse,"
+        moved = f"{what} from {sides[0]} to {sides[1]}"
     if scatter:
         verb = "lowered" if scatter < 0 else "raised"
-        return f"{where} {verb} {metric} from {ends[0]} to {ends[1]}."
+        both = f" and {moved}" if moved else ""
+        return f"{where} {verb} {metric} from {ends[0]} to {ends[1]}{both}."
     same = f"{metric} did not change resolvably ({ends[0]} before, {ends[1]} after)"
-    if not bias:
+    if not moved:
         return f"{where} moved nothing resolvably: {same}."
-    sides = [found.quote(name, place, "bias_median") for name in ("zero_shot", best)]
-    what = "moved the bias" if bias < 0 else "made the bias worse,"
-    return (
-        f"{where} {what} from {sides[0]} to {sides[1]}; {same}: the base's labels "
-        "already gave that scatter."
-    )
+    return f"{where} {moved}; {same}: the base's labels already gave that scatter."
 
 
 def _forgotten(found: _Found, best: str, place: tuple[str, str]) -> str:

@@ -103,3 +103,14 @@ def test_rows_of_another_window_are_not_quoted():
     pairs = [pair("zero_shot", "full", "nmad", 0.005, True)]
     (sentence,) = said(pairs, ROWS + other)
     assert "9.0" not in sentence
+
+
+def test_a_bias_that_moved_with_the_scatter_is_said_in_the_same_sentence():
+    (sentence,) = said(
+        [
+            pair("zero_shot", "full", "nmad", 0.005, True),
+            pair("zero_shot", "full", "bias_median", 0.0023, True),
+        ]
+    )
+    assert "lowered nmad from 0.0126" in sentence
+    assert "and moved the bias from 0.0023 ± 0.0001 to 0.0000" in sentence
