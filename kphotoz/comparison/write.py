@@ -48,7 +48,11 @@ def summarize(
         "command": command,
         "answer": answer(*pair, recipe.seeds, window),
         "remarks": remarks(*pair, adapted=adapted, forests=forests, window=window),
-        "notes": _notes(recipe, weights) + missing_columns(tables),
+        "notes": [
+            *experiment.notes,
+            *_notes(recipe, weights),
+            *missing_columns(tables),
+        ],
         "recipe": recipe.model_dump(mode="json"),
         "environment": _environment(out),
         "samples": _samples(tables, experiment),

@@ -90,6 +90,19 @@ def test_a_table_is_fitted_and_predicted(kphotoz, table, tmp_path):
     assert len(rows) == COUNT + 1
 
 
+def test_objects_left_out_of_the_source_are_counted(kphotoz, table, tmp_path):
+    source = imported(kphotoz, table, "zphot", "photo")
+    target = imported(kphotoz, table, "zspec", "spec")
+    found = json.loads(
+        kphotoz(
+            *("compare", "--source", source, "--data", target, "--seeds=1"),
+            *("--set=duplicates.match=id", "--regimes=zero_shot", *TINY, "--json"),
+            *("--out", tmp_path / "run"),
+        )
+    )
+    assert any(note.startswith(f"{COUNT // 2} objects") for note in found["notes"])
+
+
 def test_reversed_comparison_starts_from_the_exact_labels(kphotoz, table, tmp_path):
     source = imported(kphotoz, table, "zphot", "photo")
     target = imported(kphotoz, table, "zspec", "spec")
