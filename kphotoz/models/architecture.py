@@ -53,7 +53,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "catalog_mlp": {
         "photometry_units": [128, 128],
         "photometry_dropout": 0.1,
-        "quantile_bins": 16,
+        "quantile_bins": 8,
         "quantile_dropout": 0.0,
         "head_units": [64],
         "head_dropout": 0.0,
