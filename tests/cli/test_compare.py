@@ -20,6 +20,7 @@ def test_all_regimes_run_on_a_users_two_samples(kphotoz, surveys, tiny, tmp_path
     out = tmp_path / "run"
     names = ",".join(regimes.names())
     arguments = ["compare", *surveys["data"], *surveys["source"], *tiny]
+    arguments += ["--set=overrides.combined_paper.training.epochs=2"]
     arguments += ["--regimes", names, "--seeds=1", "--out", out]
     printed = kphotoz(*arguments)
     assert printed.startswith("On the deployment sample")
@@ -139,6 +140,6 @@ def test_a_source_of_other_pixels_is_refused_before_anything_is_trained(
     ids = np.asarray(sample.table["id"], str)
     np.savez(path, stamps=sample.inputs(), name=ids, zspec=sample.table["redshift"])
     arguments = [*surveys["data"], *tiny, f"--source={path}", "--regimes=full"]
-    with pytest.raises(InputError, match="equal image_size"):
+    with pytest.raises(InputError, match="equal input_shape"):
         kphotoz("compare", *arguments, "--out", tmp_path / "run")
     assert not (tmp_path / "run" / "jobs").exists()
