@@ -118,7 +118,7 @@ def test_folds_train_without_what_they_test(make_catalog):
 
     nothing = np.zeros(0, int)
     splits = []
-    for tag in ("s", "t"):
+    for _ in range(2):  # source and target
         sample = make_catalog(150, tag="")  # the same objects in both surveys
         empty = {name: sample.select(nothing) for name in data.survey_info.SPLITS}
         splits.append({**empty, "train": sample})
