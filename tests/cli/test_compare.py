@@ -16,17 +16,27 @@ def data_folder(tmp_path_factory):
         yield
 
 
-def test_all_regimes_run_on_a_users_two_samples(kphotoz, surveys, tiny, tmp_path):
+# One for each thing that a regime can do differently; the large tests run them all.
+FEW = ["zero_shot", "transfer_paper", "lora_paper", "augment", "combined_paper"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param([*FEW, "random_forest"], id="few"),
+        pytest.param(regimes.names(), id="all", marks=pytest.mark.large),
+    ],
+)
+def test_regimes_run_on_a_users_two_samples(kphotoz, surveys, tiny, tmp_path, names):
     out = tmp_path / "run"
-    names = ",".join(regimes.names())
     arguments = ["compare", *surveys["data"], *surveys["source"], *tiny]
     arguments += ["--set=overrides.combined_paper.training.epochs=2"]
-    arguments += ["--regimes", names, "--seeds=1", "--out", out]
+    arguments += ["--regimes", ",".join(names), "--seeds=1", "--out", out]
     printed = kphotoz(*arguments)
     assert printed.startswith("On the deployment sample")
     assert FILES <= {path.name for path in out.iterdir()}
     found = json.loads((out / "comparison.json").read_text())
-    assert {row["regime"] for row in found["rows"]} == set(regimes.names())
+    assert {row["regime"] for row in found["rows"]} == set(names)
     assert {row["sample"] for row in found["rows"]} >= {"source", "target", "both"}
     # Without training a base predicts the same; at rate 1e-8 almost the same.
     values = {
@@ -39,7 +49,7 @@ def test_all_regimes_run_on_a_users_two_samples(kphotoz, surveys, tiny, tmp_path
         kphotoz(*arguments)
     # Metrics are written last: without them a job counts as killed and is done again.
     again = (out / "predictions.parquet").read_bytes()
-    (out / "jobs" / "lora-f1-s0" / "metrics.json").unlink()
+    (out / "jobs" / "lora_paper-f1-s0" / "metrics.json").unlink()
     kphotoz(*arguments, "--resume")
     assert (out / "predictions.parquet").read_bytes() == again
 
