@@ -10,6 +10,7 @@ import numpy as np
 from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.grouping import group_by_position
 from kphotoz.data.readers import SurveyFile, columns, open_survey_file
+from kphotoz.data.readers.catalog_file import tell_implied
 from kphotoz.data.sample import Sample
 from kphotoz.data.survey import (
     build_survey,
@@ -144,6 +145,7 @@ def _check_rows(spec: SurveySpec, kind: str) -> None:
             )
         flags, unseen = _read_rows(file)
         _tell_unseen(file, unseen)
+        tell_implied(file)
     _check_flags(spec, kind, ids, flags)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kphotoz.data.readers import open_survey_file
-from kphotoz.data.readers.catalog_file import flag_photometry
+from kphotoz.data.readers.catalog_file import flag_photometry, tell_implied
 from kphotoz.data.readers.columns import flag_pixels
 from kphotoz.data.split_store import COLUMNS, SplitStore
 from kphotoz.data.survey import build_survey, find_builder, survey_info
@@ -78,6 +78,7 @@ class _FileStream(Stream):
             self.close()
             raise
         self.table = {key: rows for key, rows in table.items() if key not in _POSITIONS}
+        tell_implied(self._file)
 
     def chunks(
         self, size: int, start: int = 0

@@ -222,3 +222,30 @@ def test_column_z_is_neither_redshift_nor_magnitude_by_itself(opened, catalogs):
     twice = {"keys": {}, "magnitudes": ("mag_g", "mag_r", "redshift")}
     with pytest.raises(InputError, match="'redshift' for both"):
         opened(table, said=twice, redshift=table["mag_i"])
+
+
+def test_exchanged_fluxes_and_errors_are_refused(opened, catalogs):
+    """Pure noise has a median |flux|/error of 0.67, so that it is not refused."""
+    rng = np.random.default_rng(3)
+    fluxes, errors = rng.uniform(5, 50, (3, 40)), np.full((3, 40), 0.5)
+    noise = rng.normal(0, 0.5, (3, 40))
+    table = catalogs.columns(40)
+    for row, band in enumerate("gri"):
+        table |= {f"f_{band}": fluxes[row], f"e_{band}": errors[row]}
+        table[f"n_{band}"] = noise[row]
+
+    def open_as(values, sigmas):
+        said = {"magnitudes": None, "magnitude_errors": None, "unit": "uJy"}
+        said["fluxes"] = [f"{values}_{band}" for band in "gri"]
+        said["flux_errors"] = [f"{sigmas}_{band}" for band in "gri"]
+        return opened(table, said=said)
+
+    open_as("f", "e"), open_as("n", "e")
+    with pytest.raises(InputError, match="--flux-errors: are columns exchanged"):
+        open_as("e", "f")
+
+
+def test_what_the_declared_unit_implies_is_known(opened, catalogs):
+    table = catalogs.columns()
+    medians = [f"{b} {np.median(table[f'mag_{b}']):.1f}" for b in "gri"]
+    assert opened().implied == ", ".join(medians)

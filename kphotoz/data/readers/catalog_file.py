@@ -1,5 +1,6 @@
 """A table of magnitudes or fluxes as its CatalogSpec describes it, in µJy."""
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,12 @@ from kphotoz.data.photometry import (
     to_magnitudes,
 )
 from kphotoz.data.readers import columns
-from kphotoz.data.readers.plausibility import check_kind, check_magnitudes
+from kphotoz.data.readers.plausibility import (
+    check_errors,
+    check_kind,
+    check_magnitudes,
+    tell_magnitudes,
+)
 from kphotoz.data.readers.survey_file import SurveyFile, entry, split_key
 from kphotoz.data.readers.tables import open_table
 from kphotoz.errors import InputError
@@ -48,7 +54,10 @@ class CatalogFile(SurveyFile):
         values, errors, shift = self._cells(*first)
         self._check_against_redshift()
         check_kind(spec, values)
-        check_magnitudes(spec, self._convert(values, errors, shift)[0])
+        photometry, _ = self._convert(values, errors, shift)
+        check_magnitudes(spec, photometry)
+        check_errors(spec, photometry)
+        self.implied = tell_magnitudes(spec, photometry)
 
     def __len__(self) -> int:
         return self._table.count()
@@ -153,6 +162,20 @@ class CatalogFile(SurveyFile):
         flags = np.full(len(values), "", object)
         flags[wrong.any(axis=1)] = "not_positive_error"
         return photometry, flag_photometry(photometry, flags)
+
+
+def tell_implied(file: SurveyFile) -> None:
+    """Prints what the declared units mean: galaxies 1000 times fainter exist too.
+
+    Args:
+        file: SurveyFile. Of images nothing is said.
+    """
+    if isinstance(file, CatalogFile):
+        print(
+            f"{file.spec.file.name}: as declared, median AB magnitudes are "
+            f"{file.implied}. Are they right?",
+            file=sys.stderr,
+        )
 
 
 def flag_photometry(photometry: np.ndarray, flags: np.ndarray) -> np.ndarray:

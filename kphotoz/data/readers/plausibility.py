@@ -6,7 +6,7 @@ from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.photometry import classify, to_magnitudes
 from kphotoz.errors import InputError
 
-__all__ = ["check_kind", "check_magnitudes"]
+__all__ = ["check_errors", "check_kind", "check_magnitudes", "tell_magnitudes"]
 
 # All limits are our choice; they are wide, so that only a mistake falls outside.
 _MAGNITUDES = (5.0, 35.0)  # where the median of a band may lie
@@ -16,6 +16,8 @@ _ODD_SHARE, _ODD_COUNT = 0.01, 3
 _LIKE = (8.0, 40.0)  # where the middle 98 % of magnitudes lie, …
 _SPREAD = 2.5  # … the largest of which is never so much larger than the smallest
 _ENOUGH = 10  # rows needed to say so
+# Median |flux|/error in the best band; noise alone has 0.67.
+_LEAST_RATIO = 0.5
 
 
 def check_kind(spec: CatalogSpec, values: np.ndarray) -> None:
@@ -71,15 +73,53 @@ def check_magnitudes(spec: CatalogSpec, photometry: np.ndarray) -> None:
     if all(not median < low and not median > high for median in medians):
         if all(not abs(colour) > _COLOUR for colour in colours):
             return
-    told = ", ".join(
-        f"{band} {median:.1f}" if np.isfinite(median) else f"{band} none"
-        for band, median in zip(spec.bands, medians, strict=True)
-    )
+    told = tell_magnitudes(spec, photometry)
     fix = "--ab-offset" if spec.magnitudes else "--unit or --zero-point"
     raise InputError(
         f"Wanted: median AB magnitudes of {low:g} to {high:g} and colours within "
         f"{_COLOUR:g} in {spec.file}. Received: {told}, as what was declared implies. "
         f"Check {fix}, and which columns are what."
+    )
+
+
+def check_errors(spec: CatalogSpec, photometry: np.ndarray) -> None:
+    """Checks that errors are smaller than what they are errors of.
+
+    Args:
+        spec: CatalogSpec. What was declared.
+        photometry: (n, band, 2) float32 [µJy].
+
+    Raises:
+        InputError: in no band fluxes exceed what noise alone would have.
+    """
+    flux, error = photometry[..., 0].T, photometry[..., 1].T
+    seen = np.isfinite(flux) & (flux != 0) & (error > 0)
+    ratios = [
+        float(np.median(np.abs(f[use]) / e[use]))
+        for f, e, use in zip(flux, error, seen, strict=True)
+        if use.sum() >= _ENOUGH
+    ]
+    if not ratios or max(ratios) >= _LEAST_RATIO:
+        return
+    kind = "magnitude" if spec.magnitudes else "flux"
+    raise InputError(
+        f"Wanted: errors smaller than fluxes in {spec.file}. Received: medians of flux "
+        f"over error of at most {max(ratios):.2g}, less than noise alone has. Check "
+        f"--{kind}-errors: are columns exchanged, or in another unit?"
+    )
+
+
+def tell_magnitudes(spec: CatalogSpec, photometry: np.ndarray) -> str:
+    """Returns the median AB magnitude of each band in words.
+
+    Args:
+        spec: CatalogSpec. What was declared.
+        photometry: (n, band, 2) float32 [µJy].
+    """
+    medians = [_median(column) for column in to_magnitudes(photometry).T]
+    return ", ".join(
+        f"{band} {median:.1f}" if np.isfinite(median) else f"{band} none"
+        for band, median in zip(spec.bands, medians, strict=True)
     )
 
 
