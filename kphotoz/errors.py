@@ -7,7 +7,7 @@ Anything else that escapes a command is a bug of ours and keeps its traceback.
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "unknown"]
+__all__ = ["InputError", "told", "unknown"]
 
 
 class InputError(ValueError):
@@ -28,4 +28,19 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     return InputError(
         f"Unknown {kind}. Wanted: one of {', '.join(choices)}. "
         f"Received: {name!r}. {hint}".strip()
+    )
+
+
+def told(error: ValueError) -> str:
+    """Returns what a validation found wrong in one line: fields, reasons and values.
+
+    Args:
+        error: ValueError. One of pydantic, else its own words are returned.
+    """
+    if not hasattr(error, "errors"):
+        return " ".join(str(error).split())
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'fields'}: "
+        f"{one['msg'].removeprefix('Value error, ')}, not {one.get('input')!r:.80}"
+        for one in error.errors()
     )

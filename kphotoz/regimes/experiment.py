@@ -83,7 +83,7 @@ class Experiment:
             for splits in (self.source, self.target)
         )
         for splits in filter(None, (source, target)):
-            _check_filled(splits)
+            _check_filled(splits, f", fold {fold + 1} of {self.recipe.folds}")
         return dataclasses.replace(self, source=source, target=target, fold=fold)
 
     @functools.cached_property
@@ -244,13 +244,14 @@ def _without_duplicates(
     )
 
 
-def _check_filled(splits: dict[str, "data.Sample"]) -> None:
+def _check_filled(splits: dict[str, "data.Sample"], fold: str = "") -> None:
+    fix = "fewer --folds" if fold else "other fractions (--splits when importing)"
     for name in ("train", "validation", "test"):
         if not len(splits[name]):
             raise InputError(
                 f"Wanted: at least one object in the {name} split of "
-                f"{splits[name].info.name}. Received: none. Use more objects, or other "
-                "fractions (--splits when importing)."
+                f"{splits[name].info.name}{fold}. Received: none. Use more objects, or "
+                f"{fix}."
             )
 
 

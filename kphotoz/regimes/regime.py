@@ -141,8 +141,8 @@ def select(
     Raises:
         InputError: unknown names, or a regime that needs a source survey without one.
     """
-    for name in overrides:
-        base(overrides[name]) if name == "base" else get(name)
+    for name, slots in overrides.items():  # also of regimes that are not run
+        base(slots) if name == "base" else get(name, slots)
     regimes = [get(name, overrides.get(name)) for name in dict.fromkeys(chosen)]
     if not regimes:
         raise InputError(

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kphotoz import adapters, data, models
-from kphotoz.errors import InputError
+from kphotoz.errors import InputError, told
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.forest import PhotometryForest
 from kphotoz.regimes.moving import let_move
@@ -51,7 +51,7 @@ def settings_of(regime: Regime, experiment: Experiment, **changes: float) -> Tra
     except ValueError as error:
         raise InputError(
             f"Training settings of {regime.name}. Wanted: fields of `training`. "
-            f"Received: {' '.join(str(error).split())}."
+            f"Received: {told(error)}. Correct them."
         ) from error
 
 

@@ -9,6 +9,8 @@ from kphotoz.training.settings import Training
 
 __all__ = ["expand"]
 
+_OF_ADAPTERS = ["rank", "alpha", "dropout", "targets"]
+
 
 def expand(
     regimes: list[Regime],
@@ -27,8 +29,9 @@ def expand(
         overrides: dict of regime to a recipe's overrides of its slots.
 
     Raises:
-        InputError: a regime that is not among the regimes, an unknown field, no value,
-            or one that the field does not take.
+        InputError: a regime that is not among the regimes, an unknown field, one that
+            changes nothing in this regime, no value, or one that the field does not
+            take.
     """
     grids: dict[str, dict[str, list[Any]]] = {}
     known = [regime.name for regime in regimes]
@@ -43,6 +46,7 @@ def expand(
             raise unknown("regime to sweep", name, known)
         if not values:
             raise InputError(f"Wanted: values of {key} to sweep. Received: none.")
+        _check_effect(regimes[known.index(name)], field)
         grids.setdefault(name, {})[field] = list(dict.fromkeys(values))
     found = []
     for regime in regimes:
@@ -76,6 +80,21 @@ def _variants(
             )
         )
     return variants
+
+
+def _check_effect(regime: Regime, field: str) -> None:
+    """Checks that variants of a field differ: equal ones would be shown as a trend."""
+    moves = regime.trainable.moves
+    fields = list(Training.model_fields) if regime.trains else []
+    fields += ["batch_norm"] if regime.trains else []
+    fields += _OF_ADAPTERS if moves == "lora" else []
+    if _slot(field) == "trainable" and field in ("start", "moves") or field in fields:
+        return
+    raise InputError(
+        f"Wanted: a field that changes {regime.name}, which moves {moves}: "
+        f"{', '.join(fields) or 'it has none'}. Received: {field}. "
+        "Sweep another field or regime."
+    )
 
 
 def _slot(field: str) -> str:

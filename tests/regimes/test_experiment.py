@@ -136,3 +136,26 @@ def test_folds_train_without_what_they_test(make_catalog):
     order = [i for fold in whole.folds for i in fold.tests()["target"].table["id"]]
     assert order == list(whole.tests()["target"].table["id"])
     assert whole.label_count(1.0) == whole.folds[0].label_count(1.0) > 80
+
+
+def test_more_folds_than_objects_are_refused_with_the_remedy(make_catalog):
+    from kphotoz import data
+
+    sample = make_catalog(8, tag="few")
+    empty = sample.select(np.zeros(0, int))
+    splits = {**dict.fromkeys(data.survey_info.SPLITS, empty), "train": sample}
+    recipe = recipes.load(overlay={"folds": 100, "source": None})
+    with pytest.raises(InputError, match="fold .* of 100.*fewer --folds"):
+        _ = Experiment(recipe, None, splits).folds
+
+
+def test_impossible_training_settings_are_told_in_one_line(make_catalog):
+    from kphotoz.regimes import select
+    from kphotoz.regimes.run import settings_of
+
+    splits = {"train": make_catalog(5, tag="a")}
+    wrong = {"full": {"training": {"epochs": "a", "batch_size": 0}}}
+    (regime,) = select(["full"], wrong, has_source=True)
+    with pytest.raises(InputError, match="epochs: .*not 'a'; batch_size: .*") as caught:
+        settings_of(regime, Experiment(recipes.load(), splits, splits))
+    assert "http" not in str(caught.value) and "\n" not in str(caught.value)

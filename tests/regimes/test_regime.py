@@ -81,3 +81,8 @@ def test_the_base_can_be_overridden_like_a_regime():
     regimes.select(["full"], {"base": {"searched": False}}, has_source=True)
     with pytest.raises(InputError, match="four slots"):
         regimes.select(["full"], {"base": {"serched": False}}, has_source=True)
+
+
+def test_overrides_of_regimes_that_are_not_run_are_checked_too():
+    with pytest.raises(InputError, match="'lora' with overrides.*rank"):
+        regimes.select(["full"], {"lora": {"rank": 3}}, has_source=True)

@@ -50,3 +50,24 @@ def test_overrides_of_a_recipe_hold_in_every_variant():
 def test_what_cannot_be_swept_is_told(sweep, message):
     with pytest.raises(InputError, match=message):
         expand(regimes("lora"), sweep, {})
+
+
+@pytest.mark.parametrize(
+    ("key", "there"),
+    [
+        ("from_scratch.rank", "epochs"),
+        ("full.targets", "batch_norm"),
+        ("random_forest.epochs", "it has none"),
+        ("zero_shot.batch_norm", "it has none"),
+    ],
+)
+def test_fields_that_change_nothing_are_refused(key, there):
+    """Else equal trainings would stand side by side, as if the field did not matter."""
+    everyone = regimes("from_scratch", "full", "random_forest", "zero_shot")
+    with pytest.raises(InputError, match=f"{there}.*Received: {key.split('.')[1]}"):
+        expand(everyone, {key: [1, 2]}, {})
+
+
+def test_fields_that_change_something_are_swept():
+    sweep = {"full.learning_rate": [0.1, 0.2], "lora.targets": ["conv", "head"]}
+    assert len(expand(regimes("full", "lora"), sweep, {})) == 4
