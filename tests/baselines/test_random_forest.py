@@ -41,6 +41,20 @@ def test_equal_seeds_give_equal_predictions():
     assert (first != other).any()
 
 
+def test_number_of_processes_changes_no_bit():
+    """Threads add trees up as they finish: other orders differ in the last bits."""
+    x, z = _sample(400, 0)
+    grid = {key: values[:1] for key, values in GRID.items()}
+    forest = RandomForest(trees=200, search_trees=2, grid=grid, n_jobs=4)
+    forest.fit(x, z, *_sample(50, 1))
+    forest.best["join"] = "mean"
+    new = _sample(2000, 2)[0]
+    trees = forest._model.estimators_
+    wanted = sum(tree.predict(new.astype("float32")) for tree in trees) / len(trees)
+    for _ in range(5):
+        np.testing.assert_array_equal(forest.predict(new), wanted)
+
+
 def test_predict_before_fit_is_refused():
     with pytest.raises(ValueError, match="fit"):
         RandomForest().predict(np.zeros((2, 3)))
