@@ -97,6 +97,13 @@ def _folders(
         except AssertionError:  # TFDS: no such folder, or an empty one
             pass
     paths = [epath.Path(base).expanduser() for base in bases if base]
+    # A folder that is misspelt must not start a download of 24 GB.
+    gone = [path for path in paths if not path.is_dir()]
+    if gone:
+        raise InputError(
+            f"Wanted: a folder in {MANUAL_DIR} or --option manual_dir. Received: "
+            f"{gone[0]}, not there. Correct it, or leave it out."
+        )
     return [folder for path in paths for folder in (path / survey, path)]
 
 

@@ -85,7 +85,11 @@ def read(path: str | os.PathLike) -> tuple[Header, dict[str, np.ndarray]]:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"Wanted: an adapter file. Received: {path}: no such file.")
+        state = "a folder" if path.is_dir() else "no such file"
+        raise InputError(
+            f"Wanted: an adapter file. Received: {path}: {state}. That of a run folder "
+            "is adapter.safetensors in it."
+        )
     try:
         with safetensors.safe_open(path, "numpy") as file:
             text = (file.metadata() or {}).get(_KEY)

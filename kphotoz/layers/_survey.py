@@ -16,7 +16,7 @@ def check_survey(
     if received != list(wanted_bands):
         raise InputError(
             f"Wanted: bands in the order {','.join(wanted_bands)} of the model. "
-            f"Received: {','.join(received)}. Reorder the last axis of the images."
+            f"Received: {','.join(received)}. {_fix(wanted_bands, received)}"
         )
     known = pixel_scale is not None and wanted_scale is not None
     if known and abs(pixel_scale / wanted_scale - 1.0) > 0.01:
@@ -24,3 +24,10 @@ def check_survey(
             f"Wanted: pixels of {wanted_scale:g} arcsec, as the model was "
             f"trained on. Received: {pixel_scale:g} arcsec. Resample the images."
         )
+
+
+def _fix(wanted: Sequence[str], received: Sequence[str]) -> str:
+    missing = [band for band in wanted if band not in received]
+    if missing:
+        return f"Give {', '.join(missing)} too, or train a model without."
+    return "Give them in this order: of images the last axis, of tables the columns."

@@ -35,7 +35,10 @@ def test_garbage_and_missing_files_are_refused(tmp_path):
     path.write_bytes(bytes(range(256)) * 10)
     _refused(path, "Wanted: a whole adapter file")
     _refused(tmp_path / "nothing.safetensors", "no such file")
-    _refused(tmp_path, "no such file")
+
+
+def test_run_folder_is_told_where_its_adapter_is(tmp_path):
+    _refused(tmp_path, "a folder.*adapter.safetensors")
 
 
 def test_foreign_safetensors_are_refused(tmp_path):

@@ -56,6 +56,15 @@ def test_truncated_files_are_told(manual, config):
     refuse(manual, "galaxies_ml", config, match="cannot be read")
 
 
+def test_misspelt_folder_starts_no_download(tmp_path):
+    from kphotoz_datasets._hdf5_files import survey_files
+
+    options = {"manual_dir": tmp_path / "misspelt"}
+    with pytest.raises(InputError, match="misspelt, not there") as error:
+        survey_files("galaxies_ml", [64], options, None, None)  # nothing to load with
+    assert "KPHOTOZ_MANUAL_DIR" in one_line(error)
+
+
 @pytest.mark.parametrize("key", ["object_id", "i_cmodel_mag", "ra", "specz_name"])
 def test_missing_needed_keys_are_named(manual, key):
     *_, test = manual.write()

@@ -48,3 +48,12 @@ def test_layer_comes_back_from_a_file(photometry, tmp_path):
 def test_impossible_numbers_are_refused(softening):
     with pytest.raises(ValueError, match="one softening > 0"):
         AsinhMagnitudes("ugr", softening, [20, 20, 20])
+
+
+@pytest.mark.parametrize(
+    ("bands", "remedy"), [("rgi", "in this order"), ("gi", "Give r too, or train")]
+)
+def test_other_bands_are_refused_with_a_remedy_for_tables(bands, remedy):
+    layer = AsinhMagnitudes("gri", [1.0] * 3, [20.0] * 3)
+    with pytest.raises(InputError, match=remedy):
+        layer.check(bands, None)
