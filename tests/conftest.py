@@ -12,6 +12,35 @@ from astropy.io import fits
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+# Arrays, files and text: nothing in these rooms asks Keras, so one backend says all.
+ONE_BACKEND = (
+    *("datasets", "tests/benchmarks", "tests/data", "tests/datasets", "tests/docs"),
+    *("tests/features", "tests/metrics", "tests/report"),
+    *("tests/cli/test_data.py", "tests/cli/test_evaluate.py"),
+    *("tests/cli/test_evaluate_many.py", "tests/test_architecture.py"),
+    *("tests/packaging/test_tfds_build.py", "tests/packaging/test_wheel.py"),
+    "tests/packaging/test_tfds_build_manual.py",
+)
+# Batches come from TensorFlow and go to the backend's device.
+BOTH_BACKENDS = "tests/data/test_batches.py"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out on JAX what TensorFlow's run has shown, unless it is asked for."""
+    asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    if asked or os.environ.get("KERAS_BACKEND") != "jax":
+        return
+    root = config.rootpath
+    once = tuple(root / name for name in ONE_BACKEND)
+    skipped = [
+        item
+        for item in items
+        if any(item.path.is_relative_to(one) for one in once)
+        and item.path != root / BOTH_BACKENDS
+    ]
+    config.hook.pytest_deselected(items=skipped)
+    items[:] = [item for item in items if item not in set(skipped)]
+
 
 @pytest.fixture(scope="session")
 def real_data() -> pathlib.Path:

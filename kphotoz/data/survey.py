@@ -131,7 +131,7 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
     if builder in IMPORTS:
         folders = _imported(builder)
         if config not in folders:
-            raise unknown("survey", name, list_surveys())
+            raise _unknown(name)
         if options:
             raise InputError(
                 f"Wanted: no options for {name}, which is an imported file. "
@@ -139,10 +139,10 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
             )
         return tfds.builder_from_directory(folders[config])
     if builder not in _builders():
-        raise unknown("survey", name, list_surveys())
+        raise _unknown(name)
     module = _module(builder)
     if config not in module.Builder.builder_configs and (config or options):
-        raise unknown("survey", name, list_surveys())
+        raise _unknown(name)
     chosen = module.config(config, **options) if hasattr(module, "config") else config
     return make_builder(module.Builder, chosen or None)
 
@@ -200,6 +200,14 @@ def build_survey(builder: "tfds.core.DatasetBuilder") -> None:
 def _label(builder: "tfds.core.DatasetBuilder") -> str:
     config = builder.builder_config
     return f"{builder.name}/{config.name}" if config else builder.name
+
+
+def _unknown(name: str) -> InputError:
+    # Imports are told by name alone, not by name and hash too.
+    hashes = {
+        f"{b}/{path.parent.name}" for b in IMPORTS for path in _imported(b).values()
+    }
+    return unknown("survey", name, set(list_surveys()) - hashes)
 
 
 def _is_built(builder: "tfds.core.DatasetBuilder") -> bool:

@@ -94,7 +94,8 @@ def _facts(content: Content) -> str:
     if content.text("command"):
         facts.append(f"<code>{escaped(content.text('command'))}</code>")
     if content.raw.get("seeds"):
-        facts.append(f"{escaped(content.raw['seeds'])} seeds")
+        seeds = content.raw["seeds"]
+        facts.append(f"{escaped(seeds)} seed{'s' if seeds != 1 else ''}")
     facts.append(f"window: {escaped(content.window)}")
     return " · ".join(facts)
 

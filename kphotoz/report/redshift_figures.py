@@ -69,7 +69,7 @@ def redshifts(
         drawn.colorbar(
             mesh,
             ax=grid,
-            label=f"galaxies × {seeds} seeds in a cell",
+            label="galaxies in a cell, all seeds",
             format="%d",
             ticks=_ticks(norm.vmax),
         )

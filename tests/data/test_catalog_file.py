@@ -131,7 +131,7 @@ def test_rows_that_cannot_be_used_are_flagged(opened, catalogs):
         photometry, flags = whole(opened(table, suffix))
         assert flags.tolist() == [
             *("", "no_photometry", "not_positive_error", "not_positive_error"),
-            *("", "", "", ""),
+            *("", "", "no_detection", ""),
         ]
         assert np.isnan(photometry[4, 0]).all() and (photometry[6, :, 0] == 0).all()
 

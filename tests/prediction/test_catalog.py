@@ -63,11 +63,14 @@ def test_every_row_has_a_row_and_every_missing_value_a_flag(predicted, catalogs)
     for band in "gri":
         table[f"mag_{band}"][[2, 9]] = -99.0
     table["err_r"][5], table["mag_g"][7] = -0.1, 99.0
+    for band in "gri":
+        table[f"mag_{band}"][0] = 99.0
     summary, found = predicted(table)
     assert summary.rows == len(found["id"]) == 10
-    assert summary.flagged == {"no_photometry": 2, "not_positive_error": 1}
-    assert np.flatnonzero(np.isnan(found["z_pred"])).tolist() == [2, 5, 9]
-    assert [row for row, flag in enumerate(found["flag"]) if flag] == [2, 5, 9]
+    flagged = {"no_detection": 1, "no_photometry": 2, "not_positive_error": 1}
+    assert summary.flagged == flagged
+    assert np.flatnonzero(np.isnan(found["z_pred"])).tolist() == [0, 2, 5, 9]
+    assert [row for row, flag in enumerate(found["flag"]) if flag] == [0, 2, 5, 9]
 
 
 def test_tables_without_labels_are_predicted(predicted, catalogs):

@@ -179,13 +179,15 @@ def tell_implied(file: SurveyFile) -> None:
 
 
 def flag_photometry(photometry: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    """Returns the flags with those of rows added in which no band was observed.
+    """Returns the flags with those of rows added in which no band was detected.
 
     Args:
         photometry: (n, band, 2) float32 [µJy].
         flags: (n,) str objects. A flag that is set stays.
     """
     flags = flags.copy()
-    nothing = np.isnan(photometry[..., 0]).all(axis=1)
-    flags[(flags == "") & nothing] = "no_photometry"
+    flux = photometry[..., 0]
+    flags[(flags == "") & np.isnan(flux).all(axis=1)] = "no_photometry"
+    # Zero stands for "not detected"; measured fluxes are not zero in every band.
+    flags[(flags == "") & (np.isnan(flux) | (flux == 0)).all(axis=1)] = "no_detection"
     return flags
