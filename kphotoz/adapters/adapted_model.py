@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.forms import form_of
 from kphotoz.adapters.swap import copy_state
 from kphotoz.errors import InputError
+from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import FactorUniform
 
 __all__ = ["AdaptedModel", "Factors", "copy_any"]

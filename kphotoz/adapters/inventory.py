@@ -8,9 +8,9 @@ import numpy as np
 
 from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
-from kphotoz.adapters.forms import form_of
 from kphotoz.adapters.swap import plain
 from kphotoz.errors import InputError
+from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
 
 __all__ = ["Adapter", "adapters_of", "count", "merge", "report"]

@@ -9,8 +9,8 @@ import keras
 
 from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_model import AdaptedModel
-from kphotoz.adapters.forms import Form, form_of, is_depthwise
 from kphotoz.errors import InputError
+from kphotoz.layers._forms import Form, form_of, is_depthwise
 from kphotoz.layers._lora import LoRAMixin, check_rank
 
 __all__ = ["Choice", "Targets", "matching", "plan"]

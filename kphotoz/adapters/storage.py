@@ -11,10 +11,10 @@ from kphotoz.adapters import file_format, paths
 from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.building import build
 from kphotoz.adapters.file_format import Entry, Header, Part
-from kphotoz.adapters.forms import form_of
 from kphotoz.adapters.inventory import Adapter, adapters_of, check_finite
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
+from kphotoz.layers._forms import form_of
 
 __all__ = ["load", "save"]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import keras
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.forms import form_of
 from kphotoz.layers import BatchNormalization, LoRAConv2D, LoRADense
+from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
 
 __all__ = ["can_swap", "copy_state", "plain", "rebuild", "swap"]

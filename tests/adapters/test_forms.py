@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kphotoz.adapters.forms import form_of
+from kphotoz.layers._forms import form_of
 
 
 @pytest.mark.parametrize(
