@@ -10,7 +10,7 @@ from kphotoz.adapters import paths
 from kphotoz.adapters.swap import copy_state
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import form_of
-from kphotoz.layers._lora import FactorUniform
+from kphotoz.layers._lora_arguments import FactorUniform
 
 __all__ = ["AdaptedModel", "Factors", "copy_any"]
 

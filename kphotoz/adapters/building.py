@@ -10,7 +10,7 @@ from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
 from kphotoz.adapters.planning import Targets, matching, plan
 from kphotoz.adapters.swap import can_swap, swap
 from kphotoz.errors import InputError
-from kphotoz.layers._lora import FactorUniform, check_alpha, check_dropout
+from kphotoz.layers._lora_arguments import FactorUniform, check_alpha, check_dropout
 from kphotoz.layers.batch_normalization import BATCH_NORM_POLICIES
 
 __all__ = ["apply", "build"]

@@ -11,7 +11,8 @@ from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import Form, form_of, is_depthwise
-from kphotoz.layers._lora import LoRAMixin, check_rank
+from kphotoz.layers._lora import LoRAMixin
+from kphotoz.layers._lora_arguments import check_rank
 
 __all__ = ["Choice", "Targets", "matching", "plan"]
 

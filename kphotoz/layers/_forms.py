@@ -11,7 +11,7 @@ import math
 import keras
 from keras import ops
 
-__all__ = ["Form", "form_of"]
+__all__ = ["Form", "form_of", "form_of_kernel", "is_depthwise"]
 
 _CONVS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -53,11 +53,24 @@ class Form:
         inputs, outputs = self.matrix
         return rank * (inputs * self.groups + outputs)
 
+    def factor_shapes(self, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Returns the shapes of A, (*inputs, rank), and of B, (rank, *outputs)."""
+        sizes = [self.shape[axis] for axis in self.order]
+        inputs, outputs = sizes[: -self.outputs], sizes[-self.outputs :]
+        return (*inputs, rank), (rank, *outputs)
+
     def lay_out(self, product):
         """Returns A @ B, a matrix of `self.matrix`, in the shape of the kernel."""
         sizes = [self.shape[axis] for axis in self.order]
+        product = ops.reshape(product, sizes)
+        if self.order == tuple(range(len(self.order))):
+            return product
         inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
-        return ops.transpose(ops.reshape(product, sizes), inverse)
+        return ops.transpose(product, inverse)
+
+    def matrix_of(self, kernel):
+        """Returns a kernel as a matrix of `self.matrix`: `lay_out` backwards."""
+        return ops.reshape(ops.transpose(kernel, self.order), self.matrix)
 
 
 def form_of(layer: keras.Layer) -> Form | None:
@@ -71,7 +84,11 @@ def form_of(layer: keras.Layer) -> Form | None:
         return None
     if not isinstance(layer.kernel, keras.Variable):
         return None
-    shape = tuple(layer.kernel.shape)
+    return form_of_kernel(layer, tuple(layer.kernel.shape))
+
+
+def form_of_kernel(layer: keras.Layer, shape: tuple[int, ...]) -> Form | None:
+    """Returns how a layer of these kinds reads a kernel of the given shape."""
     axes = tuple(range(len(shape)))
     if isinstance(layer, keras.layers.EinsumDense):
         return _einsum_form(layer.equation, shape)

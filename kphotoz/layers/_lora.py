@@ -2,8 +2,18 @@
 
 A LoRA layer is its Keras parent with the kernel frozen by `add_weight`, which no
 `trainable` toggle undoes, and two factors stored apart from it. The effective kernel is
-``K + alpha / rank * A @ B``, where `A` is ``kernel.shape[:-1] + (rank,)`` and `B` is
-``(rank, outputs)``.
+``K + alpha / rank * A @ B``, both read as matrices of inputs by outputs: of a
+convolution the inputs are its window and the channels of a group, of an einsum the
+contracted axes.
+
+Three formulations give the same outputs and gradients:
+
+* "kernel": one operation with the summed kernel. Its backward pass forms the gradient
+  of the whole kernel, and from that those of the factors.
+* "factored": the same forward pass; the gradients of the factors come from a thin
+  operation with `A`, `rank` channels wide, and that of the kernel is never formed.
+* "two_branches": the frozen operation plus the thin one followed by `B`. The only one
+  with a branch that dropout can act on.
 
 Everything is stored in float32. The sum is made in float32 and then rounded once to the
 compute dtype, as full fine-tuning in mixed precision does with its float32 weights.
@@ -11,113 +21,65 @@ Under `mixed_bfloat16` an update smaller than the spacing of bfloat16 around `K`
 5e-4 at 0.1) is therefore lost in the forward pass, though not in the gradients nor in
 what is stored; give the layer ``dtype="float32"`` where that matters.
 
-Source: Hu et al. 2021, arXiv 2106.09685, section 4.1.
+Source: Hu et al. 2021, arXiv 2106.09685, section 4.1; DoRA: Liu et al. 2024, arXiv
+2402.09353, equation 5; PiSSA: Meng et al. 2024, arXiv 2404.02948.
 """
 
 import json
-import math
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-FORMULATIONS = ("kernel", "two_branches")
+from kphotoz.layers._forms import form_of_kernel
+from kphotoz.layers._lora_arguments import (
+    STARTS,
+    FactorUniform,
+    cheapest,
+    check_alpha,
+    check_dropout,
+    check_formulation,
+    check_rank,
+    principal_factors,
+)
 
 
-@keras.saving.register_keras_serializable(package="kphotoz")
-class FactorUniform(keras.initializers.Initializer):
-    """Uniform initializer of `A` with bound 1 / sqrt(fan_in).
-
-    Drawn with numpy, so that one seed gives equal factors on every backend.
-
-    Args:
-        seed: int or None, which draws a new one.
-
-    Source: the start of LoRA in PEFT, Kaiming uniform with a = sqrt(5).
-    """
-
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
-
-    def __call__(self, shape, dtype=None):
-        """Returns the initial values of a factor (..., rank)."""
-        bound = 1 / math.sqrt(math.prod(shape[:-1]))
-        values = np.random.default_rng(self.seed).uniform(-bound, bound, shape)
-        return ops.convert_to_tensor(values, dtype=dtype or "float32")
-
-    def get_config(self) -> dict:
-        return {"seed": self.seed}
+def _product(a, b):
+    rank = b.shape[0]
+    return ops.matmul(ops.reshape(a, (-1, rank)), ops.reshape(b, (rank, -1)))
 
 
-def check_rank(rank: Any, limit: int | None = None, shape: Any = None) -> int:
-    """Returns `rank` as an int after checking 1 <= rank <= limit.
-
-    Raises:
-        ValueError: with what was wanted and what was received.
-    """
-    upper = "" if limit is None else f" <= {limit} for a {tuple(shape)} kernel"
-    good = hasattr(rank, "__index__") and not isinstance(rank, bool)
-    if not good or rank < 1 or (limit is not None and rank > limit):
-        raise ValueError(f"Wanted: an int with 1 <= rank{upper}. Received: {rank!r}.")
-    return int(rank)
-
-
-def check_alpha(alpha: Any, rank: int) -> float:
-    """Returns `alpha` as a float, `rank` where it is None.
-
-    Raises:
-        ValueError: it is not a finite positive number.
-    """
-    if alpha is None:
-        return float(rank)
-    good = isinstance(alpha, int | float) and not isinstance(alpha, bool)
-    if not good or not 0 < alpha < math.inf:
-        raise ValueError(f"Wanted: a number with alpha > 0. Received: {alpha!r}.")
-    return float(alpha)
-
-
-def check_dropout(dropout: Any) -> float:
-    """Returns `dropout` as a float.
-
-    Raises:
-        ValueError: it does not lie in [0, 1).
-    """
-    good = isinstance(dropout, int | float) and not isinstance(dropout, bool)
-    if not good or not 0 <= dropout < 1:
-        raise ValueError(f"Wanted: 0 <= dropout < 1. Received: {dropout!r}.")
-    return float(dropout)
-
-
-def _check_formulation(formulation: str | None, dropout: float) -> str:
-    if formulation is None:
-        return "two_branches" if dropout else "kernel"
-    if formulation not in FORMULATIONS:
-        raise ValueError(f"Wanted: one of {FORMULATIONS}. Received: {formulation!r}.")
-    if formulation == "kernel" and dropout:
-        raise ValueError(
-            f"Wanted: formulation='two_branches' with dropout > 0. Received: "
-            f"'kernel' with {dropout=}. Kernel space has no branch to drop from."
-        )
-    return formulation
+def _norm(matrix):
+    # The smallest addend keeps the ratio of two empty columns at 1.
+    return ops.sqrt(ops.sum(ops.square(matrix), axis=0) + 1e-30)
 
 
 class LoRAMixin:
-    """Factors, checks and storage of a LoRA layer; comes before its Keras parent."""
+    """Factors, checks and storage of a LoRA layer; comes before its Keras parent.
 
-    def _configure(
+    A layer says how it applies a kernel without bias and activation (`_apply`), the
+    thin operation with A (`_thin`), the product with B (`_wide`), the gradients of that
+    product (`_wide_gradients`), and one factor for each output (`_times`).
+    """
+
+    def __init__(
         self,
-        rank: int,
-        alpha: float | None,
-        dropout: float,
-        a_initializer: Any,
-        train_bias: bool,
-        formulation: str | None,
-        allow_full_rank: bool,
-        origin: dict | None,
-        seed: int | None,
+        *args: Any,
+        rank: int = 4,
+        alpha: float | None = None,
+        dropout: float = 0.0,
+        a_initializer: Any = None,
+        train_bias: bool = False,
+        formulation: str | None = None,
+        allow_full_rank: bool = False,
+        dora: bool = False,
+        start: str = "zero",
+        origin: dict | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        """Checks and keeps the arguments; call it after Keras' constructor."""
+        super().__init__(*args, **kwargs)
         if self.kernel_constraint is not None:
             raise ValueError(
                 "Wanted: no kernel_constraint. Received: "
@@ -127,7 +89,11 @@ class LoRAMixin:
         self.adapter_rank = check_rank(rank)
         self.alpha = check_alpha(alpha, self.adapter_rank)
         self.dropout = check_dropout(dropout)
-        self.formulation = _check_formulation(formulation, self.dropout)
+        self.formulation = check_formulation(formulation, self.dropout)
+        if start not in STARTS:
+            raise ValueError(f"Wanted: start one of {STARTS}. Received: {start!r}.")
+        self.start = start
+        self.dora = bool(dora)
         if a_initializer is None:
             a_initializer = FactorUniform(seed)
         self.a_initializer = keras.initializers.get(a_initializer)
@@ -142,6 +108,11 @@ class LoRAMixin:
         """alpha / rank."""
         return self.alpha / self.adapter_rank
 
+    @property
+    def form(self):
+        """How the kernel is read as a matrix."""
+        return form_of_kernel(self, tuple(self.base_kernel.shape))
+
     def add_weight(self, *args: Any, name: str | None = None, **kwargs: Any):
         """Adds a weight as Keras does, with the kernel frozen and never rounded."""
         if name == "kernel":
@@ -155,37 +126,156 @@ class LoRAMixin:
 
     def build(self, input_shape):
         super().build(input_shape)
-        shape = self.base_kernel.shape
-        inputs, outputs = math.prod(shape[:-1]), shape[-1]
+        form = self.form
+        if form is None:
+            raise ValueError(
+                "Wanted: an equation whose kernel axes are either contracted or kept. "
+                f"Received: {self.equation!r}."
+            )
+        inputs, outputs = form.matrix
         limit = (max if self.allow_full_rank else min)(inputs, outputs)
-        rank = check_rank(self.adapter_rank, limit, shape)
-        common = {"dtype": "float32", "autocast": False}
-        self.lora_a = self.add_weight(
-            name="lora_a",
-            shape=(*shape[:-1], rank),
-            initializer=self.a_initializer,
-            **common,
-        )
-        self.lora_b = self.add_weight(
-            name="lora_b", shape=(rank, outputs), initializer="zeros", **common
+        rank = check_rank(self.adapter_rank, limit, form.shape)
+        shape_a, shape_b = form.factor_shapes(rank)
+        self.lora_a = self._factor("lora_a", shape_a, self.a_initializer)
+        self.lora_b = self._factor("lora_b", shape_b)
+        if self.start == "pissa":
+            self.lora_a_start = self._factor("lora_a_start", shape_a, trainable=False)
+            self.lora_b_start = self._factor("lora_b_start", shape_b, trainable=False)
+        if self.dora:
+            self.lora_magnitude = self._factor("lora_magnitude", (outputs,))
+        self.restart()
+
+    def _factor(self, name, shape, initializer="zeros", trainable=True):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            trainable=trainable,
+            dtype="float32",
+            autocast=False,
         )
 
+    def restart(self) -> None:
+        """Sets the start that depends on the kernel; call it after changing that.
+
+        With ``start="pissa"`` A @ B begins as the best approximation of the kernel of
+        their rank, and the same constant product is taken off the sum.
+        """
+        if self.start != "pissa":
+            return
+        kernel = np.asarray(ops.convert_to_numpy(self.base_kernel), "float64")
+        form = self.form
+        matrix = kernel.transpose(form.order).reshape(form.matrix)
+        a, b = principal_factors(matrix, self.adapter_rank, self.scale)
+        for variable, value in (
+            (self.lora_a, a),
+            (self.lora_a_start, a),
+            (self.lora_b, b),
+            (self.lora_b_start, b),
+        ):
+            variable.assign(value.reshape(variable.shape).astype("float32"))
+
     def update(self):
-        """Returns ``alpha / rank * A @ B`` in float32, of the kernel's shape."""
-        thin = ops.reshape(self.lora_a, (-1, self.adapter_rank))
-        return self.scale * ops.reshape(
-            ops.matmul(thin, self.lora_b), self.base_kernel.shape
-        )
+        """Returns ``alpha / rank * A @ B`` in float32, of the kernel's shape.
+
+        With ``start="pissa"`` less the product that it started from; with DoRA the
+        difference that rescaling makes included.
+        """
+        update = self._added()
+        if not self.dora:
+            return update
+        summed = ops.add(self.base_kernel, update)
+        return self._scaled_to_magnitude(summed, update) - self.base_kernel
+
+    def _added(self):
+        form = self.form
+        product = _product(self.lora_a, self.lora_b)
+        if self.start == "pissa":
+            product = product - _product(self.lora_a_start, self.lora_b_start)
+        return form.lay_out(self.scale * product)
+
+    def _scaled_to_magnitude(self, kernel, update):
+        """Returns a kernel times the ratio of DoRA, laid out by output."""
+        form = self.form
+        ratio = ops.expand_dims(self._ratio(update), 0)
+        return form.lay_out(form.matrix_of(kernel) * ratio)
+
+    def _ratio(self, update):
+        """Returns magnitude over norm, (outputs,), exactly 1 at the start.
+
+        The magnitude is kept as its difference from the norm of the frozen kernel, so
+        that both norms come from one operation. As in the paper the norm of the sum is
+        a constant of the backward pass.
+        """
+        form = self.form
+        frozen = _norm(form.matrix_of(self.base_kernel))
+        summed = _norm(form.matrix_of(ops.add(self.base_kernel, update)))
+        return (frozen + self.lora_magnitude) / ops.stop_gradient(summed)
 
     @property
     def kernel(self):
         """The effective kernel, summed in float32, in the compute dtype."""
         return ops.cast(ops.add(self.base_kernel, self.update()), self.compute_dtype)
 
-    def _branches(self, training: bool | None) -> bool:
-        # Without dropout both forms are equal, and one convolution is cheaper.
-        on_request = self.formulation == "two_branches" and not self.dropout
-        return on_request or bool(self.dropout and training)
+    def call(self, inputs, training=None):
+        self._regularize()
+        outputs = self._linear(inputs, training)
+        if self.bias is not None:
+            outputs = ops.add(outputs, self._laid_out_bias())
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _linear(self, inputs, training: bool | None):
+        chosen = self._chosen(training)
+        if chosen == "kernel":
+            return self._apply(inputs, self.kernel)
+        update = self._added()
+        if chosen == "factored":
+            kernel = ops.stop_gradient(ops.add(self.base_kernel, update))
+            outputs = self._apply(inputs, self._cast(kernel))
+            thin = self._thin(ops.stop_gradient(inputs), self._cast(self.lora_a))
+            outputs = self._inject(outputs, thin, self._cast(self.lora_b))
+        else:
+            kernel = self.base_kernel
+            if self.start == "pissa":
+                start = _product(self.lora_a_start, self.lora_b_start)
+                kernel = ops.subtract(kernel, self.form.lay_out(self.scale * start))
+            thin = self._thin(self._drop(inputs, training), self._cast(self.lora_a))
+            wide = self._wide(thin, self._cast(self.lora_b))
+            outputs = self._apply(inputs, self._cast(kernel)) + self.scale * wide
+        if self.dora:
+            outputs = self._times(outputs, self._cast(self._ratio(update)))
+        return outputs
+
+    def _inject(self, outputs, thin, b):
+        """Returns `outputs`, with the gradients that ``scale * thin @ B`` would have.
+
+        Only first derivatives, and no forward-mode differentiation on JAX.
+        """
+
+        @ops.custom_gradient
+        def inject(outputs, thin, b):
+            def gradients(*upstream_of_one, upstream=None):
+                (upstream,) = upstream_of_one or (upstream,)
+                scaled = self.scale * upstream
+                return (upstream, *self._wide_gradients(scaled, thin, b))
+
+            return outputs, gradients
+
+        return inject(outputs, thin, b)
+
+    def _chosen(self, training: bool | None) -> str:
+        if self.dropout:
+            return "two_branches" if training else "kernel"
+        if self.formulation == "two_branches" or not training:
+            # Without training there is no backward pass to save.
+            return self.formulation if self.formulation == "two_branches" else "kernel"
+        if self.formulation is not None:
+            return self.formulation
+        groups = getattr(self, "groups", 1)
+        return cheapest(*self.form.matrix, self.adapter_rank * groups)
+
+    def _cast(self, value):
+        return ops.cast(value, self.compute_dtype)
 
     def _regularize(self) -> None:
         if self.kernel_regularizer is not None:
@@ -196,14 +286,22 @@ class LoRAMixin:
             return keras.random.dropout(inputs, self.dropout, seed=self.seed_generator)
         return inputs
 
-    def _own(self) -> dict[str, keras.Variable]:
-        own = {"kernel": self.base_kernel, "lora_a": self.lora_a, "lora_b": self.lora_b}
+    def own_variables(self) -> dict[str, keras.Variable]:
+        """Returns what the layer stores, by name: kernel, bias and all factors."""
+        own = {"kernel": self.base_kernel, **self.adapter_variables()}
         return own if self.bias is None else own | {"bias": self.bias}
+
+    def adapter_variables(self) -> dict[str, keras.Variable]:
+        """Returns what adapting added, by name."""
+        names = ["lora_a", "lora_b"]
+        names += ["lora_a_start", "lora_b_start"] if self.start == "pissa" else []
+        names += ["lora_magnitude"] if self.dora else []
+        return {name: getattr(self, name) for name in names}
 
     def save_own_variables(self, store):
         """Stores kernel, bias and factors apart, none of them rounded or merged."""
         if self.built:
-            for name, variable in self._own().items():
+            for name, variable in self.own_variables().items():
                 store[name] = variable
 
     def load_own_variables(self, store):
@@ -214,7 +312,7 @@ class LoRAMixin:
         """
         if not self.built:
             return
-        own = self._own()
+        own = self.own_variables()
         if sorted(store.keys()) != sorted(own):
             raise ValueError(
                 f"Wanted: {sorted(own)} for layer {self.name!r}. Received: "
@@ -259,6 +357,8 @@ class LoRAMixin:
             "train_bias": self.train_bias,
             "formulation": self.formulation,
             "allow_full_rank": self.allow_full_rank,
+            "dora": self.dora,
+            "start": self.start,
             "origin": json.loads(json.dumps(self.origin)),
             "seed": self.seed,
         }

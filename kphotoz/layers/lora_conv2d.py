@@ -1,17 +1,14 @@
 """A 2-D convolution with a frozen kernel and a trainable low-rank update."""
 
-from typing import Any
-
 import keras
-from keras import ops
 
-from kphotoz.layers._lora import LoRAMixin
+from kphotoz.layers._lora_conv import LoRAConvMixin
 
 __all__ = ["LoRAConv2D"]
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
-class LoRAConv2D(LoRAMixin, keras.layers.Conv2D):
+class LoRAConv2D(LoRAConvMixin, keras.layers.Conv2D):
     """Conv2D layer with a frozen kernel and a trainable low-rank update.
 
     The output is ``conv(x, K + alpha / rank * A @ B) + bias``; only `A`, of shape
@@ -31,9 +28,14 @@ class LoRAConv2D(LoRAMixin, keras.layers.Conv2D):
         a_initializer: initializer of `A`; `B` starts at zero. [default: uniform with
             bound 1 / sqrt(fan_in)]
         train_bias: bool. Whether the bias trains. [default: False]
-        formulation: "kernel", or "two_branches", a thin convolution with `A` followed
-            by a 1×1 convolution with `B`. [default: two branches when dropout > 0]
+        formulation: "kernel", "factored" or "two_branches", see `kphotoz.layers`. All
+            are equal up to rounding. [default: two branches when dropout > 0, else the
+            one whose backward pass costs less]
         allow_full_rank: bool. Accept rank up to max(fan-in, filters). [default: False]
+        dora: bool. Train the norm of each filter apart from its direction (DoRA).
+            [default: False]
+        start: "zero", B is zero; or "pissa", A @ B is the principal part of the kernel,
+            and what it was at the start is taken off the sum. [default: "zero"]
         origin: dict or None. What `kphotoz.adapters.apply` recorded of the base.
         seed: int or None. Of the default initializer and of dropout.
         **kwargs: the other arguments of `keras.layers.Conv2D`. A `kernel_regularizer`
@@ -48,59 +50,3 @@ class LoRAConv2D(LoRAMixin, keras.layers.Conv2D):
 
     Source: Hu et al. 2021, arXiv 2106.09685; convolutions as in PEFT, in kernel space.
     """
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        strides: int | tuple[int, int] = 1,
-        padding: str = "valid",
-        *,
-        rank: int = 4,
-        alpha: float | None = None,
-        dropout: float = 0.0,
-        a_initializer: Any = None,
-        train_bias: bool = False,
-        formulation: str | None = None,
-        allow_full_rank: bool = False,
-        origin: dict | None = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(filters, kernel_size, strides, padding, **kwargs)
-        self._configure(
-            rank,
-            alpha,
-            dropout,
-            a_initializer,
-            train_bias,
-            formulation,
-            allow_full_rank,
-            origin,
-            seed,
-        )
-
-    def call(self, inputs, training=None):
-        self._regularize()
-        if not self._branches(training):
-            return super().call(inputs)
-        kernel = ops.cast(self.base_kernel, self.compute_dtype)
-        outputs = self.convolution_op(inputs, kernel)
-        outputs = outputs + self.scale * self._thin(self._drop(inputs, training))
-        if self.bias is not None:
-            last = self.data_format == "channels_last"
-            shape = (1, 1, 1, -1) if last else (1, -1, 1, 1)
-            outputs = outputs + ops.reshape(self.bias, shape)
-        return outputs if self.activation is None else self.activation(outputs)
-
-    def _thin(self, inputs):
-        # Every group sees the same A: its copies stand side by side, and the 1×1
-        # convolution with B is grouped likewise.
-        a = ops.tile(ops.cast(self.lora_a, self.compute_dtype), (1, 1, 1, self.groups))
-        b = ops.cast(self.lora_b, self.compute_dtype)
-        return ops.conv(
-            self.convolution_op(inputs, a),
-            ops.reshape(b, (1, 1, self.adapter_rank, self.filters)),
-            padding="valid",
-            data_format=self.data_format,
-        )

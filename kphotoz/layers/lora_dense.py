@@ -1,7 +1,5 @@
 """A dense layer with a frozen kernel and a trainable low-rank update."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -26,10 +24,15 @@ class LoRADense(LoRAMixin, keras.layers.Dense):
         a_initializer: initializer of `A`; `B` starts at zero. [default: uniform with
             bound 1 / sqrt(fan_in)]
         train_bias: bool. Whether the bias trains. [default: False]
-        formulation: "kernel", or "two_branches", which adds ``(x @ A) @ B``. [default:
-            two branches when dropout > 0]
+        formulation: "kernel", "factored" or "two_branches", see `kphotoz.layers`. All
+            are equal up to rounding. [default: two branches when dropout > 0, else the
+            one whose backward pass costs less]
         allow_full_rank: bool. Accept rank up to max(inputs, units), where the update is
             no smaller than the kernel; published counts need it. [default: False]
+        dora: bool. Train the norm of each column of the kernel apart from its direction
+            (DoRA). [default: False]
+        start: "zero", B is zero; or "pissa", A @ B is the principal part of the kernel,
+            and what it was at the start is taken off the sum. [default: "zero"]
         origin: dict or None. What `kphotoz.adapters.apply` recorded of the base.
         seed: int or None. Of the default initializer and of dropout.
         **kwargs: the other arguments of `keras.layers.Dense`. A `kernel_regularizer`
@@ -44,45 +47,25 @@ class LoRADense(LoRAMixin, keras.layers.Dense):
     Source: Hu et al. 2021, arXiv 2106.09685, section 4.1.
     """
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = None,
-        *,
-        rank: int = 4,
-        alpha: float | None = None,
-        dropout: float = 0.0,
-        a_initializer: Any = None,
-        train_bias: bool = False,
-        formulation: str | None = None,
-        allow_full_rank: bool = False,
-        origin: dict | None = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(units, activation=activation, **kwargs)
-        self._configure(
-            rank,
-            alpha,
-            dropout,
-            a_initializer,
-            train_bias,
-            formulation,
-            allow_full_rank,
-            origin,
-            seed,
+    def _apply(self, inputs, kernel):
+        return ops.matmul(inputs, kernel)
+
+    def _thin(self, inputs, a):
+        return ops.matmul(inputs, a)
+
+    def _wide(self, thin, b):
+        return ops.matmul(thin, b)
+
+    def _wide_gradients(self, upstream, thin, b):
+        rows = ops.reshape(thin, (-1, self.adapter_rank))
+        columns = ops.reshape(upstream, (-1, self.units))
+        return (
+            ops.matmul(upstream, ops.transpose(b)),
+            ops.matmul(ops.transpose(rows), columns),
         )
 
-    def call(self, inputs, training=None):
-        self._regularize()
-        if not self._branches(training):
-            return super().call(inputs)
-        kernel, a, b = (
-            ops.cast(x, self.compute_dtype)
-            for x in (self.base_kernel, self.lora_a, self.lora_b)
-        )
-        thin = ops.matmul(self._drop(inputs, training), a)
-        outputs = ops.matmul(inputs, kernel) + self.scale * ops.matmul(thin, b)
-        if self.bias is not None:
-            outputs = outputs + self.bias
-        return outputs if self.activation is None else self.activation(outputs)
+    def _laid_out_bias(self):
+        return self.bias
+
+    def _times(self, outputs, values):
+        return outputs * values
