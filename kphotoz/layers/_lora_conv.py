@@ -30,9 +30,8 @@ class LoRAConvMixin(LoRAMixin):
         rank, groups = self.adapter_rank, self.groups
         shape = ops.shape(self._last(thin))
         rows = ops.reshape(self._last(thin), (-1, groups, rank))
-        columns = ops.reshape(
-            self._last(upstream), (-1, groups, self.filters // groups)
-        )
+        width = self.filters // groups
+        columns = ops.reshape(self._last(upstream), (-1, groups, width))
         parts = ops.reshape(b, (rank, groups, width))
         if groups == 1:
             columns = columns[:, 0]
