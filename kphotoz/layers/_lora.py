@@ -20,16 +20,12 @@ compute dtype, as full fine-tuning in mixed precision does with its float32 weig
 Under `mixed_bfloat16` an update smaller than the spacing of bfloat16 around `K` (about
 5e-4 at 0.1) is therefore lost in the forward pass, though not in the gradients nor in
 what is stored; give the layer ``dtype="float32"`` where that matters.
-
-Source: Hu et al. 2021, arXiv 2106.09685, section 4.1; DoRA: Liu et al. 2024, arXiv
-2402.09353, equation 5; PiSSA: Meng et al. 2024, arXiv 2404.02948.
 """
 
 import json
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from kphotoz.layers._forms import form_of_kernel
@@ -41,21 +37,11 @@ from kphotoz.layers._lora_arguments import (
     check_dropout,
     check_formulation,
     check_rank,
-    principal_factors,
 )
+from kphotoz.layers._low_rank import LowRank
 
 
-def _product(a, b):
-    rank = b.shape[0]
-    return ops.matmul(ops.reshape(a, (-1, rank)), ops.reshape(b, (rank, -1)))
-
-
-def _norm(matrix):
-    # The smallest addend keeps the ratio of two empty columns at 1.
-    return ops.sqrt(ops.sum(ops.square(matrix), axis=0) + 1e-30)
-
-
-class LoRAMixin:
+class LoRAMixin(LowRank):
     """Factors, checks and storage of a LoRA layer; comes before its Keras parent.
 
     A layer says how it applies a kernel without bias and activation (`_apply`), the
@@ -104,11 +90,6 @@ class LoRAMixin:
         self.seed_generator = keras.random.SeedGenerator(seed) if self.dropout else None
 
     @property
-    def scale(self) -> float:
-        """alpha / rank."""
-        return self.alpha / self.adapter_rank
-
-    @property
     def form(self):
         """How the kernel is read as a matrix."""
         return form_of_kernel(self, tuple(self.base_kernel.shape))
@@ -134,83 +115,8 @@ class LoRAMixin:
             )
         inputs, outputs = form.matrix
         limit = (max if self.allow_full_rank else min)(inputs, outputs)
-        rank = check_rank(self.adapter_rank, limit, form.shape)
-        shape_a, shape_b = form.factor_shapes(rank)
-        self.lora_a = self._factor("lora_a", shape_a, self.a_initializer)
-        self.lora_b = self._factor("lora_b", shape_b)
-        if self.start == "pissa":
-            self.lora_a_start = self._factor("lora_a_start", shape_a, trainable=False)
-            self.lora_b_start = self._factor("lora_b_start", shape_b, trainable=False)
-        if self.dora:
-            self.lora_magnitude = self._factor("lora_magnitude", (outputs,))
-        self.restart()
-
-    def _factor(self, name, shape, initializer="zeros", trainable=True):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            trainable=trainable,
-            dtype="float32",
-            autocast=False,
-        )
-
-    def restart(self) -> None:
-        """Sets the start that depends on the kernel; call it after changing that.
-
-        With ``start="pissa"`` A @ B begins as the best approximation of the kernel of
-        their rank, and the same constant product is taken off the sum.
-        """
-        if self.start != "pissa":
-            return
-        kernel = np.asarray(ops.convert_to_numpy(self.base_kernel), "float64")
-        form = self.form
-        matrix = kernel.transpose(form.order).reshape(form.matrix)
-        a, b = principal_factors(matrix, self.adapter_rank, self.scale)
-        for variable, value in (
-            (self.lora_a, a),
-            (self.lora_a_start, a),
-            (self.lora_b, b),
-            (self.lora_b_start, b),
-        ):
-            variable.assign(value.reshape(variable.shape).astype("float32"))
-
-    def update(self):
-        """Returns ``alpha / rank * A @ B`` in float32, of the kernel's shape.
-
-        With ``start="pissa"`` less the product that it started from; with DoRA the
-        difference that rescaling makes included.
-        """
-        update = self._added()
-        if not self.dora:
-            return update
-        summed = ops.add(self.base_kernel, update)
-        return self._scaled_to_magnitude(summed, update) - self.base_kernel
-
-    def _added(self):
-        form = self.form
-        product = _product(self.lora_a, self.lora_b)
-        if self.start == "pissa":
-            product = product - _product(self.lora_a_start, self.lora_b_start)
-        return form.lay_out(self.scale * product)
-
-    def _scaled_to_magnitude(self, kernel, update):
-        """Returns a kernel times the ratio of DoRA, laid out by output."""
-        form = self.form
-        ratio = ops.expand_dims(self._ratio(update), 0)
-        return form.lay_out(form.matrix_of(kernel) * ratio)
-
-    def _ratio(self, update):
-        """Returns magnitude over norm, (outputs,), exactly 1 at the start.
-
-        The magnitude is kept as its difference from the norm of the frozen kernel, so
-        that both norms come from one operation. As in the paper the norm of the sum is
-        a constant of the backward pass.
-        """
-        form = self.form
-        frozen = _norm(form.matrix_of(self.base_kernel))
-        summed = _norm(form.matrix_of(ops.add(self.base_kernel, update)))
-        return (frozen + self.lora_magnitude) / ops.stop_gradient(summed)
+        self.adapter_rank = check_rank(self.adapter_rank, limit, form.shape)
+        self.build_factors(self.a_initializer)
 
     @property
     def kernel(self):
@@ -219,32 +125,48 @@ class LoRAMixin:
 
     def call(self, inputs, training=None):
         self._regularize()
-        outputs = self._linear(inputs, training)
+        return self.finished(self._linear(inputs, training))
+
+    def _linear(self, inputs, training: bool | None):
+        chosen = self.chosen(training)
+        if chosen == "kernel":
+            return self._apply(inputs, self.kernel)
+        added = self.added()
+        if chosen == "factored":
+            return self.factored(inputs, self.base_kernel, added)
+        kernel = self.base_kernel
+        if self.start == "pissa":
+            start = self.form.lay_out(self.scale * self.start_product())
+            kernel = ops.subtract(kernel, start)
+        thin = self._thin(self._drop(inputs, training), self._cast(self.lora_a))
+        wide = self._wide(thin, self._cast(self.lora_b))
+        outputs = self._apply(inputs, self._cast(kernel)) + self.scale * wide
+        return self._rescaled(outputs, self.base_kernel, added)
+
+    def factored(self, inputs, kernel, added):
+        """Returns the outputs without bias and activation; never forms dK.
+
+        Args:
+            inputs: tensor.
+            kernel: the frozen kernel.
+            added: what `added` returns.
+        """
+        summed = ops.stop_gradient(ops.add(kernel, added))
+        outputs = self._apply(inputs, self._cast(summed))
+        thin = self._thin(ops.stop_gradient(inputs), self._cast(self.lora_a))
+        outputs = self._inject(outputs, thin, self._cast(self.lora_b))
+        return self._rescaled(outputs, kernel, added)
+
+    def finished(self, outputs):
+        """Returns the outputs with bias and activation."""
         if self.bias is not None:
             outputs = ops.add(outputs, self._laid_out_bias())
         return outputs if self.activation is None else self.activation(outputs)
 
-    def _linear(self, inputs, training: bool | None):
-        chosen = self._chosen(training)
-        if chosen == "kernel":
-            return self._apply(inputs, self.kernel)
-        update = self._added()
-        if chosen == "factored":
-            kernel = ops.stop_gradient(ops.add(self.base_kernel, update))
-            outputs = self._apply(inputs, self._cast(kernel))
-            thin = self._thin(ops.stop_gradient(inputs), self._cast(self.lora_a))
-            outputs = self._inject(outputs, thin, self._cast(self.lora_b))
-        else:
-            kernel = self.base_kernel
-            if self.start == "pissa":
-                start = _product(self.lora_a_start, self.lora_b_start)
-                kernel = ops.subtract(kernel, self.form.lay_out(self.scale * start))
-            thin = self._thin(self._drop(inputs, training), self._cast(self.lora_a))
-            wide = self._wide(thin, self._cast(self.lora_b))
-            outputs = self._apply(inputs, self._cast(kernel)) + self.scale * wide
-        if self.dora:
-            outputs = self._times(outputs, self._cast(self._ratio(update)))
-        return outputs
+    def _rescaled(self, outputs, kernel, added):
+        if not self.dora:
+            return outputs
+        return self._times(outputs, self._cast(self.ratio(kernel, added)))
 
     def _inject(self, outputs, thin, b):
         """Returns `outputs`, with the gradients that ``scale * thin @ B`` would have.
@@ -263,7 +185,8 @@ class LoRAMixin:
 
         return inject(outputs, thin, b)
 
-    def _chosen(self, training: bool | None) -> str:
+    def chosen(self, training: bool | None) -> str:
+        """Returns the formulation of a call, see the head of this file."""
         if self.dropout:
             return "two_branches" if training else "kernel"
         if self.formulation == "two_branches" or not training:
@@ -290,13 +213,6 @@ class LoRAMixin:
         """Returns what the layer stores, by name: kernel, bias and all factors."""
         own = {"kernel": self.base_kernel, **self.adapter_variables()}
         return own if self.bias is None else own | {"bias": self.bias}
-
-    def adapter_variables(self) -> dict[str, keras.Variable]:
-        """Returns what adapting added, by name."""
-        names = ["lora_a", "lora_b"]
-        names += ["lora_a_start", "lora_b_start"] if self.start == "pissa" else []
-        names += ["lora_magnitude"] if self.dora else []
-        return {name: getattr(self, name) for name in names}
 
     def save_own_variables(self, store):
         """Stores kernel, bias and factors apart, none of them rounded or merged."""
