@@ -25,11 +25,27 @@ ONE_BACKEND = (
 BOTH_BACKENDS = "tests/data/test_batches.py"
 
 
+# Comparisons of many small models: on JAX compilation makes them slow, so there they
+# belong to the large tests.
+LARGE_ON_JAX = (
+    "tests/cli/test_compare_catalog.py",
+    "tests/cli/test_compare.py::test_a_grid_is_searched",
+    "tests/cli/test_compare.py::test_an_unlabelled_deployment_survey",
+    "tests/cli/test_compare.py::test_regimes_without_a_source",
+    "tests/cli/test_fit.py::test_a_killed_fit",
+    "tests/regimes/test_augment.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Leaves out on JAX what TensorFlow's run has shown, unless it is asked for."""
     asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     if asked or os.environ.get("KERAS_BACKEND") != "jax":
         return
+    for item in items:
+        if item.nodeid.startswith(LARGE_ON_JAX):
+            item.add_marker(pytest.mark.large)
     root = config.rootpath
     once = tuple(root / name for name in ONE_BACKEND)
     skipped = [

@@ -16,14 +16,14 @@ def data_folder(tmp_path_factory):
         yield
 
 
-# One for each thing that a regime can do differently; the large tests run them all.
-FEW = ["zero_shot", "transfer_paper", "lora_paper", "augment", "combined_paper"]
+# The large tests run them all.
+FEW = ["zero_shot", "transfer_paper", "lora_paper"]
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param([*FEW, "random_forest"], id="few"),
+        pytest.param(FEW, id="few"),
         pytest.param(regimes.names(), id="all", marks=pytest.mark.large),
     ],
 )

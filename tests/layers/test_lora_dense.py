@@ -108,7 +108,7 @@ def test_dropout_is_off_at_inference_and_unbiased_on_the_branch_only():
     )
     layer.lora_b.assign(np.random.default_rng(2).normal(size=(2, 3)))
     quiet = _numpy(layer(x))
-    np.testing.assert_array_equal(_numpy(layer(many))[0], _numpy(layer(many))[-1])
+    np.testing.assert_allclose(_numpy(layer(many)), quiet.repeat(40_000, 0), rtol=1e-5)
     noisy = _numpy(layer(many, training=True))
     assert noisy.std(axis=0).min() > 0
     error = noisy.std(axis=0) / np.sqrt(len(many))
