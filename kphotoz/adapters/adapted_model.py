@@ -8,50 +8,41 @@ from keras import ops
 
 from kphotoz.adapters import paths
 from kphotoz.adapters.swap import copy_state
+from kphotoz.adapters.thin_calls import ThinCalls
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora_arguments import FactorUniform
+from kphotoz.layers._low_rank import LowRank
 
 __all__ = ["AdaptedModel", "Factors", "copy_any"]
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
-class Factors(keras.layers.Layer):
-    """The two factors of one kernel, in float32.
+class Factors(LowRank, keras.layers.Layer):
+    """The factors of one kernel of another layer, in float32.
 
     Args:
-        inputs: int. Rows of A.
-        outputs: int. Columns of B.
-        rank: int. Columns of A and rows of B.
-        alpha: float. The update is ``alpha / rank * A @ B``.
+        layer: built layer of the base; it stays the owner of its kernel.
+        entry: dict with rank, alpha, start, dora and seed.
         initializer: of A; B starts at zero.
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        rank: int,
-        alpha: float,
-        initializer: Any = None,
-        **kwargs: Any,
+        self, layer: keras.Layer, entry: dict, initializer: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(dtype="float32", **kwargs)
-        self.adapter_rank = rank
-        self.alpha = alpha
-        self.lora_a = self.add_weight(
-            name="lora_a",
-            shape=(inputs, rank),
-            initializer=initializer or FactorUniform(),
-        )
-        self.lora_b = self.add_weight(
-            name="lora_b", shape=(rank, outputs), initializer="zeros"
-        )
+        self.adapter_rank, self.alpha = entry["rank"], entry["alpha"]
+        self.start, self.dora = entry["start"], entry["dora"]
+        self.form = form_of(layer)
+        # A function, because Keras would store an attribute with these factors.
+        self._kernel_of_base = lambda: layer.kernel
+        self.build_factors(initializer or FactorUniform(entry["seed"]))
         self.built = True
 
-    def product(self):
-        """Returns ``alpha / rank * A @ B``, shape (inputs, outputs)."""
-        return self.alpha / self.adapter_rank * ops.matmul(self.lora_a, self.lora_b)
+    @property
+    def base_kernel(self):
+        """The frozen kernel."""
+        return self._kernel_of_base()
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
@@ -61,7 +52,10 @@ class AdaptedModel(keras.Model):
     The model owns a copy of the base and the factors. A call runs the copy statelessly
     with the updated kernels, and writes back what the call changed (statistics of batch
     normalisation, seeds). What is frozen stays so whatever `trainable` is set to, and
-    after a reload, because the specification is applied again.
+    after a reload, because the specification is applied again. In training, layers of
+    Keras' own classes take the gradients of their factors from a thin operation where
+    that is cheaper (`kphotoz.layers`); should anything else read such a kernel, its
+    gradients are formed too.
 
     It computes its updates in float32; the layers of the base keep their own dtypes.
 
@@ -83,10 +77,15 @@ class AdaptedModel(keras.Model):
         self._spec_text = json.dumps(spec)
         self.base = base
         layers = paths.walk(base)
+        starts = initializers or {}
         self.factors = [
-            _factors(layers[entry["path"]], entry, index, initializers or {})
+            Factors(layers[path], entry, starts.get(path), name=f"factors_{index}")
             for index, entry in enumerate(spec["entries"])
+            for path in [entry["path"]]
         ]
+        self._thin = ThinCalls()
+        for entry, factors in zip(spec["entries"], self.factors, strict=True):
+            self._thin.install(layers[entry["path"]], entry, factors)
         self.built = True
         # Not by `self.trainable = True`: TensorFlow skips setting an equal value.
         self._freeze(True)
@@ -121,20 +120,11 @@ class AdaptedModel(keras.Model):
         for variable in self.base.weights:
             variable.trainable = value and id(variable) in allowed
 
-    def updates(self) -> list[tuple[keras.Variable, Any]]:
-        """Returns (kernel, float32 update of its shape) of every adapted layer."""
-        layers = paths.walk(self.base)
-        pairs = []
-        for entry, factors in zip(self.spec["entries"], self.factors, strict=True):
-            layer = layers[entry["path"]]
-            update = form_of(layer).lay_out(factors.product())
-            pairs.append((layer.kernel, update))
-        return pairs
-
     def call(self, inputs, training=None):
         values = {id(v): (v, ops.convert_to_tensor(v)) for v in self.base.variables}
         penalties = []
-        for kernel, update in self.updates():
+        for factors in self.factors:
+            kernel, update = factors.base_kernel, factors.update()
             values[id(kernel)] = (kernel, ops.add(kernel, update))
             if kernel.regularizer is not None:
                 penalties.append(kernel.regularizer(update))
@@ -142,7 +132,7 @@ class AdaptedModel(keras.Model):
             list(values.values()), collect_losses=True, initialize_variables=False
         )
         given = dict(scope.state_mapping)
-        with scope:
+        with self._thin.active(training), scope:
             outputs = self.base(inputs, training=training)
         for variable in self.base.variables:
             new = scope.get_current_value(variable)
@@ -167,14 +157,6 @@ class AdaptedModel(keras.Model):
 
     def build_from_config(self, config: dict) -> None:
         """Does nothing: everything exists from the start."""
-
-
-def _factors(layer, entry: dict, index: int, initializers: dict) -> Factors:
-    inputs, outputs = form_of(layer).matrix
-    initializer = initializers.get(entry["path"])
-    name = f"factors_{index}"
-    rank, alpha = entry["rank"], entry["alpha"]
-    return Factors(inputs, outputs, rank, alpha, initializer, name=name)
 
 
 def _describe(model: keras.Model) -> dict:

@@ -10,7 +10,13 @@ from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
 from kphotoz.adapters.planning import Targets, matching, plan
 from kphotoz.adapters.swap import can_swap, swap
 from kphotoz.errors import InputError
-from kphotoz.layers._lora_arguments import FactorUniform, check_alpha, check_dropout
+from kphotoz.layers._lora_arguments import (
+    STARTS,
+    FactorUniform,
+    check_alpha,
+    check_dropout,
+    check_formulation,
+)
 from kphotoz.layers.batch_normalization import BATCH_NORM_POLICIES
 
 __all__ = ["apply", "build"]
@@ -27,6 +33,10 @@ def apply(
     batch_norm: str = "freeze",
     train_also: str | None = None,
     a_initializer: Any = None,
+    start: str = "zero",
+    dora: bool = False,
+    rank_stabilized: bool = False,
+    formulation: str | None = None,
     allow_full_rank: bool = False,
     seed: int = 0,
 ) -> keras.Model:
@@ -53,6 +63,14 @@ def apply(
             get no adapter.
         a_initializer: initializer of A, seeded anew for each path. [default: uniform
             with bound 1 / sqrt(fan_in)]
+        start: "zero", B is zero; or "pissa", A @ B starts as the principal part of each
+            kernel, and what it was at the start is taken off the sum, so that the base
+            stays as it is. [default: "zero"]
+        dora: train the norm of each column of a kernel apart from its direction.
+        rank_stabilized: multiply alpha by the root of each rank, so that updates are
+            scaled by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732).
+        formulation: "kernel", "factored" or "two_branches" for all layers, see
+            `kphotoz.layers`. [default: the cheapest, layer by layer]
         allow_full_rank: adapt also layers whose adapter is no smaller than the kernel,
             as published parameter counts do. [default: False]
         seed: int. Fixes every factor given its path. [default: 0]
@@ -60,7 +78,7 @@ def apply(
     Raises:
         InputError: arguments that do not fit each other or the model; nothing matches.
     """
-    _check(alpha, dropout, batch_norm)
+    _check(alpha, dropout, batch_norm, start, formulation)
     choices = plan(
         base,
         rank,
@@ -74,7 +92,11 @@ def apply(
         {
             "path": choice.path,
             "rank": choice.rank,
-            "alpha": check_alpha(alpha, choice.rank),
+            "alpha": check_alpha(alpha, choice.rank)
+            * (choice.rank**0.5 if rank_stabilized else 1.0),
+            "start": start,
+            "dora": dora,
+            "formulation": formulation,
             "seed": zlib.crc32(f"{seed}/{choice.path}".encode()),
         }
         for choice in choices
@@ -100,7 +122,7 @@ def build(
 
     Args:
         base: built model.
-        entries: [{"path", "rank", "alpha", "seed"}].
+        entries: [{"path", "rank", "alpha", "start", "dora", "formulation", "seed"}].
         train_also: paths of layers that train in full.
         batch_norm: policy.
         dropout: rate.
@@ -127,23 +149,34 @@ def build(
     starts = {e["path"]: _initializer(initializer, e["seed"]) for e in entries}
     if can_swap(base, list(starts)):
         model = swap(base, spec, starts)
-    elif dropout:
+    elif dropout or any(entry["formulation"] == "two_branches" for entry in entries):
         raise InputError(
-            f"Wanted: dropout=0 for {type(base).__name__}, in which only kernels can "
-            f"be replaced. Received: {dropout=}. Build a Functional model of Dense and "
-            "Conv2D layers, or leave dropout out."
+            f"Wanted: no dropout and no two branches for {type(base).__name__}, in "
+            f"which only kernels can be replaced. Received: {dropout=}. Build a "
+            "Functional model of Dense, EinsumDense, Conv1D and Conv2D layers, or "
+            "leave them out."
         )
     else:
         model = AdaptedModel(copy_any(base), spec, starts)
     return model
 
 
-def _check(alpha: float | None, dropout: float, batch_norm: str) -> None:
+def _check(
+    alpha: float | None,
+    dropout: float,
+    batch_norm: str,
+    start: str,
+    formulation: str | None,
+) -> None:
     try:
         check_alpha(alpha, 1)
-        check_dropout(dropout)
+        check_formulation(formulation, check_dropout(dropout))
     except ValueError as error:
         raise InputError(str(error)) from error
+    if start not in STARTS:
+        raise InputError(
+            f"Wanted: start one of {', '.join(STARTS)}. Received: {start!r}."
+        )
     if batch_norm not in BATCH_NORM_POLICIES:
         raise InputError(
             f"Wanted: batch_norm one of {', '.join(BATCH_NORM_POLICIES)}. "

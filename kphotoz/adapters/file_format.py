@@ -1,13 +1,15 @@
 """Adapter files: safetensors with a JSON header, checked on reading, no code inside.
 
-Tensors are ``lora/<path>/a``, ``lora/<path>/b``, ``norm/<path>/<name>`` and
-``head/<path>/<name>``. Nothing here needs Keras.
+Tensors are ``lora/<path>/a`` and ``/b`` (of PiSSA ``/a_start`` and ``/b_start`` too, of
+DoRA ``/magnitude``), ``norm/<path>/<name>`` and ``head/<path>/<name>``. Nothing here
+needs Keras.
 """
 
 import json
 import os
 import pathlib
 import struct
+from typing import Literal
 
 import numpy as np
 import pydantic
@@ -31,7 +33,14 @@ class Entry(pydantic.BaseModel):
     shape: list[int]
     rank: int = pydantic.Field(ge=1)
     alpha: float = pydantic.Field(gt=0)
+    start: Literal["zero", "pissa"] = "zero"
+    dora: bool = False
     kernel_hash: str
+
+    def names(self) -> list[str]:
+        """Returns the names of its tensors, in the order lora_a, lora_b, and so on."""
+        more = ["a_start", "b_start"] if self.start == "pissa" else []
+        return ["a", "b", *more, *(["magnitude"] if self.dora else [])]
 
 
 class Part(pydantic.BaseModel):
@@ -58,7 +67,7 @@ class Header(pydantic.BaseModel):
 
     def expected(self) -> set[str]:
         """Returns the names of the tensors this header announces."""
-        names = {f"lora/{entry.path}/{x}" for entry in self.entries for x in "ab"}
+        names = {f"lora/{e.path}/{x}" for e in self.entries for x in e.names()}
         for kind, parts in (("norm", self.normalisations), ("head", self.head)):
             names |= {f"{kind}/{p.path}/{name}" for p in parts for name in p.shapes}
         return names
@@ -113,6 +122,15 @@ def _check_tensors(path: pathlib.Path, header: Header, tensors: dict) -> None:
     for entry in header.entries:
         a, b = (tensors[f"lora/{entry.path}/{x}"] for x in "ab")
         good = a.size * b.size == entry.rank**2 * int(np.prod(entry.shape))
+        start = [
+            tensors.get(f"lora/{entry.path}/{x}_start", y)
+            for x, y in zip("ab", (a, b), strict=True)
+        ]
+        good &= [x.shape for x in start] == [a.shape, b.shape]
+        if entry.dora:
+            good &= tensors[f"lora/{entry.path}/magnitude"].shape == (
+                b.size // entry.rank,
+            )
         if not good or b.shape[:1] != (entry.rank,):
             raise _unreadable(path, f"factors that do not fit the kernel {entry.path}")
     for name, value in tensors.items():

@@ -1,6 +1,7 @@
 """The adapters of a model, however they were put there."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from kphotoz.adapters.swap import plain
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
+from kphotoz.layers._low_rank import LowRank
 
 __all__ = ["Adapter", "adapters_of", "count", "merge", "report"]
 
@@ -26,6 +28,11 @@ class Adapter:
         kernel: the frozen kernel.
         a, b: the factors.
         rank, alpha: the update is ``alpha / rank * A @ B``.
+        variables: all that the file of an adapter holds of it, by name: lora_a and
+            lora_b, the start of PiSSA, the magnitude of DoRA.
+        start: "zero" or "pissa".
+        dora: bool.
+        make_update: function that returns the update as a tensor.
     """
 
     path: str
@@ -35,15 +42,14 @@ class Adapter:
     b: keras.Variable
     rank: int
     alpha: float
+    variables: dict[str, keras.Variable]
+    start: str
+    dora: bool
+    make_update: Callable[[], Any]
 
     def update(self) -> np.ndarray:
         """Returns the update in float32, of the kernel's shape."""
-        a, b = paths.arrays([self.a, self.b])
-        product = self.alpha / self.rank * (a.reshape(-1, self.rank) @ b)
-        if isinstance(self.layer, LoRAMixin):
-            return product.reshape(self.kernel.shape)
-        laid_out = form_of(self.layer).lay_out(product)
-        return keras.ops.convert_to_numpy(laid_out)
+        return keras.ops.convert_to_numpy(self.make_update())
 
 
 def adapters_of(model: keras.Model) -> list[Adapter]:
@@ -61,19 +67,34 @@ def adapters_of(model: keras.Model) -> list[Adapter]:
     ]
 
 
-def _adapter(path: str, layer: keras.Layer, holder: Any) -> Adapter:
-    kernel = layer.base_kernel if isinstance(layer, LoRAMixin) else layer.kernel
-    rank, alpha = holder.adapter_rank, holder.alpha
-    return Adapter(path, layer, kernel, holder.lora_a, holder.lora_b, rank, alpha)
+def _adapter(path: str, layer: keras.Layer, holder: LowRank) -> Adapter:
+    return Adapter(
+        path=path,
+        layer=layer,
+        kernel=layer.base_kernel if isinstance(layer, LoRAMixin) else layer.kernel,
+        a=holder.lora_a,
+        b=holder.lora_b,
+        rank=holder.adapter_rank,
+        alpha=holder.alpha,
+        variables=holder.adapter_variables(),
+        start=holder.start,
+        dora=holder.dora,
+        make_update=holder.update,
+    )
 
 
 def count(model: keras.Model) -> int:
-    """Returns the number of entries of all factors, those that train in an adapter."""
+    """Returns the number of entries of an adapter that train."""
     return sum(_size(adapter) for adapter in adapters_of(model))
 
 
 def _size(adapter: Adapter) -> int:
-    return int(np.prod(adapter.a.shape) + np.prod(adapter.b.shape))
+    sizes = [
+        int(np.prod(variable.shape))
+        for name, variable in adapter.variables.items()
+        if not name.endswith("_start")
+    ]
+    return sum(sizes)
 
 
 def report(model: keras.Model) -> list[dict]:
@@ -81,7 +102,7 @@ def report(model: keras.Model) -> list[dict]:
 
     A row has path, kind, shape (of the kernel), rank (0 without an adapter), alpha,
     parameters (of the adapter), trainable (entries that train in this layer),
-    update_norm (Frobenius norm of ``alpha / rank * A @ B``).
+    update_norm (Frobenius norm of what is added to the kernel).
     """
     root = model.base if isinstance(model, AdaptedModel) else model
     found = {adapter.path: adapter for adapter in adapters_of(model)}
@@ -93,7 +114,7 @@ def report(model: keras.Model) -> list[dict]:
         shape = (adapter.kernel if adapter else layer.kernel).shape
         variables = {id(v): v for v in layer.trainable_weights}
         if adapter:
-            factors = [v for v in (adapter.a, adapter.b) if v.trainable]
+            factors = [v for v in adapter.variables.values() if v.trainable]
             variables |= {id(v): v for v in factors}
         rows.append(
             {
@@ -142,9 +163,8 @@ def merge(model: keras.Model) -> keras.Model:
 def check_finite(found: list[Adapter]) -> None:
     """Raises InputError for the first factor with a NaN or an infinity."""
     for adapter in found:
-        for name, values in zip(
-            "AB", paths.arrays([adapter.a, adapter.b]), strict=True
-        ):
+        held = adapter.variables
+        for name, values in zip(held, paths.arrays(held.values()), strict=True):
             if not np.isfinite(values).all():
                 raise InputError(
                     f"Wanted: finite factors. Received: {name} of {adapter.path} with "

@@ -4,7 +4,7 @@ A path is a layer's address in adapter files, patterns and reports, never its po
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -101,7 +101,7 @@ def value(variable: keras.Variable) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable), copy=True)
 
 
-def arrays(variables: list[keras.Variable]) -> list[np.ndarray]:
+def arrays(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
     """Returns the values of variables as they are stored."""
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 

@@ -61,8 +61,10 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
     )
     tensors = {}
     for x in found:
-        a, b = paths.arrays([x.a, x.b])
-        tensors |= {f"lora/{x.path}/a": a, f"lora/{x.path}/b": b}
+        names = [name.removeprefix("lora_") for name in x.variables]
+        values = paths.arrays(x.variables.values())
+        for name, value in zip(names, values, strict=True):
+            tensors[f"lora/{x.path}/{name}"] = value
     for kind, names in (("norm", norms), ("head", head)):
         for name in names:
             store = _store(layers[name])
@@ -94,16 +96,24 @@ def load(base: keras.Model, path: str | os.PathLike) -> keras.Model:
     norms = {p.path: _place(p, layers, same_base) for p in header.normalisations}
     ranks = {match[entry.path]: entry for entry in header.entries}
     entries = [
-        {"path": path, "rank": ranks[path].rank, "alpha": ranks[path].alpha, "seed": 0}
+        {
+            "path": path,
+            "rank": ranks[path].rank,
+            "alpha": ranks[path].alpha,
+            "start": ranks[path].start,
+            "dora": ranks[path].dora,
+            "formulation": None,
+            "seed": 0,
+        }
         for path in layers
         if path in ranks
     ]
     policy, dropout, named = header.batch_norm, header.dropout, header.targets
     model = build(base, entries, list(head.values()), policy, dropout, named)
     for adapter in adapters_of(model):
-        for name, variable in (("a", adapter.a), ("b", adapter.b)):
-            value = tensors[f"lora/{ranks[adapter.path].path}/{name}"]
-            variable.assign(value.reshape(variable.shape))
+        for name, variable in adapter.variables.items():
+            key = f"lora/{ranks[adapter.path].path}/{name.removeprefix('lora_')}"
+            variable.assign(tensors[key].reshape(variable.shape))
     parts = {"norm": (header.normalisations, norms), "head": (header.head, head)}
     new = paths.walk(_root(model))
     for kind, (described, places) in parts.items():
@@ -137,6 +147,8 @@ def _entry(adapter: Adapter, layers: dict[str, keras.Layer]) -> Entry:
         shape=tuple(adapter.kernel.shape),
         rank=adapter.rank,
         alpha=adapter.alpha,
+        start=adapter.start,
+        dora=adapter.dora,
         kernel_hash=hash_arrays(*paths.arrays([adapter.kernel])),
     )
 

@@ -5,13 +5,24 @@ from collections.abc import Callable
 import keras
 
 from kphotoz.adapters import paths
-from kphotoz.layers import BatchNormalization, LoRAConv2D, LoRADense
+from kphotoz.layers import (
+    BatchNormalization,
+    LoRAConv1D,
+    LoRAConv2D,
+    LoRADense,
+    LoRAEinsumDense,
+)
 from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
 
-__all__ = ["can_swap", "copy_state", "plain", "rebuild", "swap"]
+__all__ = ["LORA", "can_swap", "copy_state", "lora_twin", "plain", "rebuild", "swap"]
 
-_LORA = {keras.layers.Dense: LoRADense, keras.layers.Conv2D: LoRAConv2D}
+LORA = {
+    keras.layers.Conv1D: LoRAConv1D,
+    keras.layers.Conv2D: LoRAConv2D,
+    keras.layers.Dense: LoRADense,
+    keras.layers.EinsumDense: LoRAEinsumDense,
+}
 _OF_KERAS_LORA = ("lora_rank", "lora_alpha", "quantization_config")
 
 
@@ -19,7 +30,7 @@ def can_swap(base: keras.Model, targets: list[str]) -> bool:
     """Returns whether all targets have a LoRA layer to be exchanged for."""
     layers = paths.walk(base)
     return paths.is_swappable(base) and all(
-        type(layers[path]) in _LORA for path in targets
+        type(layers[path]) in LORA for path in targets
     )
 
 
@@ -59,7 +70,7 @@ def plain(model: keras.Model) -> keras.Model:
         if isinstance(layer, BatchNormalization):
             del config["policy"]
             return keras.layers.BatchNormalization.from_config(config)
-        for stock, lora in _LORA.items():
+        for stock, lora in LORA.items():
             if isinstance(layer, lora):
                 own = lora.get_config(layer).keys() - stock.get_config(layer).keys()
                 config = {k: v for k, v in config.items() if k not in own}
@@ -74,21 +85,29 @@ def _is_batch_norm(layer: keras.Layer) -> bool:
 
 
 def _lora_layer(layer, entry: dict, spec: dict, initializer) -> LoRAMixin:
-    config = {k: v for k, v in layer.get_config().items() if k not in _OF_KERAS_LORA}
+    config = {
+        "trainable": True,
+        "dropout": spec["dropout"],
+        "a_initializer": initializer,
+        "origin": spec["origin"],
+    }
+    return lora_twin(layer, entry, **config)
+
+
+def lora_twin(layer: keras.Layer, entry: dict, **config) -> LoRAMixin:
+    """Returns an unbuilt LoRA layer that is `layer` with the adapter of an entry.
+
+    Args:
+        layer: built layer of a class in `LORA`.
+        entry: dict with rank, alpha, seed, dora, start and formulation.
+        **config: further arguments of the LoRA layer.
+    """
+    own = {k: v for k, v in layer.get_config().items() if k not in _OF_KERAS_LORA}
     inputs, outputs = form_of(layer).matrix
-    return _LORA[type(layer)].from_config(
-        config
-        | {
-            "trainable": True,
-            "rank": entry["rank"],
-            "alpha": entry["alpha"],
-            "dropout": spec["dropout"],
-            "a_initializer": initializer,
-            "allow_full_rank": entry["rank"] > min(inputs, outputs),
-            "origin": spec["origin"],
-            "seed": entry["seed"],
-        }
-    )
+    names = ("rank", "alpha", "seed", "dora", "start", "formulation")
+    given = {name: entry[name] for name in names}
+    given["allow_full_rank"] = entry["rank"] > min(inputs, outputs)
+    return LORA[type(layer)].from_config(own | given | config)
 
 
 def rebuild(
@@ -158,6 +177,8 @@ def _copy_kernel(old: keras.Layer, new: keras.Layer) -> None:
         value = paths.value(old.kernel)
     target = new.base_kernel if isinstance(new, LoRAMixin) else new.kernel
     target.assign(value)
+    if isinstance(new, LoRAMixin):
+        new.restart()
     if old.bias is not None:
         new.bias.assign(paths.value(old.bias))
 

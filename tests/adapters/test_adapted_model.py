@@ -43,7 +43,8 @@ def test_attention_with_factors_is_attention_with_summed_kernels(x):
         factors.lora_b.assign(b)
         kernel = getattr(base.get_layer("attention"), f"{name}_dense", None)
         kernel = (kernel or base.get_layer("attention").output_dense).kernel
-        kernel.assign(kernel + (1.5 * a @ b).reshape(kernel.shape))
+        product = a.reshape(-1, len(b)) @ b.reshape(len(b), -1)
+        kernel.assign(kernel + 1.5 * product.reshape(kernel.shape))
     np.testing.assert_allclose(model(x), base(x), atol=1e-5)
 
 

@@ -64,8 +64,8 @@ def test_factors_that_are_not_finite_are_neither_merged_nor_saved(
 ):
     layer = trained.get_layer("block")
     layer.lora_b.assign(np.full(layer.lora_b.shape, bad))
-    with pytest.raises(InputError, match="B of block with 16 values"):
+    with pytest.raises(InputError, match="lora_b of block with 16 values"):
         adapters.merge(trained)
-    with pytest.raises(InputError, match="B of block with 16 values"):
+    with pytest.raises(InputError, match="lora_b of block with 16 values"):
         adapters.save(trained, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
