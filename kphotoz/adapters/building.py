@@ -1,5 +1,6 @@
 """Adapters onto a base model."""
 
+import dataclasses
 import zlib
 from typing import Any
 
@@ -7,7 +8,9 @@ import keras
 
 from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
-from kphotoz.adapters.planning import Targets, matching, plan
+from kphotoz.adapters.eva import find_directions, share_ranks
+from kphotoz.adapters.inventory import adapters_of
+from kphotoz.adapters.planning import Choice, Targets, matching, plan
 from kphotoz.adapters.swap import can_swap, swap
 from kphotoz.errors import InputError
 from kphotoz.layers._lora_arguments import (
@@ -34,6 +37,7 @@ def apply(
     train_also: str | None = None,
     a_initializer: Any = None,
     start: str = "zero",
+    data: Any = None,
     dora: bool = False,
     rank_stabilized: bool = False,
     formulation: str | None = None,
@@ -63,9 +67,13 @@ def apply(
             get no adapter.
         a_initializer: initializer of A, seeded anew for each path. [default: uniform
             with bound 1 / sqrt(fan_in)]
-        start: "zero", B is zero; or "pissa", A @ B starts as the principal part of each
+        start: "zero", B is zero; "pissa", A @ B starts as the principal part of each
             kernel, and what it was at the start is taken off the sum, so that the base
-            stays as it is. [default: "zero"]
+            stays as it is; or "eva", B is zero and A starts as the main directions of
+            what each layer is given by `data`, with ranks moved to the layers that need
+            more of them, their sum kept (Paischer et al. 2024, arXiv 2410.07170).
+            [default: "zero"]
+        data: one batch of inputs, for start="eva" only.
         dora: train the norm of each column of a kernel apart from its direction.
         rank_stabilized: multiply alpha by the root of each rank, so that updates are
             scaled by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732).
@@ -88,13 +96,16 @@ def apply(
         allow_full_rank=allow_full_rank,
     )
     full = matching(paths.walk(base), train_also) if train_also else []
+    directions = _directions(base, choices, start, data)
+    if directions:
+        choices = _reranked(choices, directions)
     entries = [
         {
             "path": choice.path,
             "rank": choice.rank,
             "alpha": check_alpha(alpha, choice.rank)
             * (choice.rank**0.5 if rank_stabilized else 1.0),
-            "start": start,
+            "start": "zero" if start == "eva" else start,
             "dora": dora,
             "formulation": formulation,
             "seed": zlib.crc32(f"{seed}/{choice.path}".encode()),
@@ -103,9 +114,36 @@ def apply(
         if not choice.skipped
     ]
     named = getattr(targets, "__name__", "function") if callable(targets) else targets
-    return build(
+    model = build(
         base, entries, full, batch_norm, dropout, named, initializer=a_initializer
     )
+    for adapter in adapters_of(model) if directions else []:
+        a = directions[adapter.path].vectors[: adapter.rank].T
+        adapter.a.assign(a.reshape(adapter.a.shape).astype("float32"))
+    return model
+
+
+def _directions(base, choices: list[Choice], start: str, data: Any) -> dict:
+    if (start == "eva") != (data is not None):
+        raise InputError(
+            'Wanted: data together with start="eva", and only then. Received: '
+            f"{start=}, data {'missing' if data is None else 'given'}."
+        )
+    return {} if data is None else find_directions(base, choices, data)
+
+
+def _reranked(choices: list[Choice], directions: dict) -> list[Choice]:
+    kept = {c.path: c for c in choices if c.path in directions}
+    limits = {
+        # The rank at which an adapter stays smaller than its kernel.
+        path: max(c.rank, (c.kernel_parameters - 1) // (c.parameters // c.rank))
+        for path, c in kept.items()
+    }
+    ranks = share_ranks(directions, {p: c.rank for p, c in kept.items()}, limits)
+    return [
+        dataclasses.replace(c, rank=ranks[c.path]) if c.path in ranks else c
+        for c in choices
+    ]
 
 
 def build(
@@ -173,9 +211,10 @@ def _check(
         check_formulation(formulation, check_dropout(dropout))
     except ValueError as error:
         raise InputError(str(error)) from error
-    if start not in STARTS:
+    starts = (*STARTS, "eva")
+    if start not in starts:
         raise InputError(
-            f"Wanted: start one of {', '.join(STARTS)}. Received: {start!r}."
+            f"Wanted: start one of {', '.join(starts)}. Received: {start!r}."
         )
     if batch_norm not in BATCH_NORM_POLICIES:
         raise InputError(
