@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     {"comparison"},
     {"report", "regimes"},
-    {"training", "prediction", "recipes"},
+    {"training", "prediction", "recipes", "testing"},
     {"tasks", "data"},
     {"models", "adapters", "baselines", "backend"},
     {"layers", "losses", "metrics", "features", "tables"},

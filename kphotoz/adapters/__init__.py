@@ -5,8 +5,12 @@ Importing this registers `AdaptedModel`, so that `keras.models.load_model` finds
 
 from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.building import apply
+from kphotoz.adapters.convert import from_peft, to_peft
 from kphotoz.adapters.inventory import count, merge, report
+from kphotoz.adapters.keras_lora import from_keras_lora
+from kphotoz.adapters.lora_plus import lora_plus, lora_plus_class
 from kphotoz.adapters.planning import Choice, plan
+from kphotoz.adapters.spectrum import effective_rank
 from kphotoz.adapters.storage import load, save
 from kphotoz.adapters.verify import (
     check_moved,
@@ -21,12 +25,18 @@ __all__ = [
     "apply",
     "check_moved",
     "count",
+    "effective_rank",
+    "from_keras_lora",
+    "from_peft",
     "frozen_changed",
     "load",
+    "lora_plus",
+    "lora_plus_class",
     "merge",
     "plan",
     "report",
     "save",
     "snapshot",
+    "to_peft",
     "unmoved_factors",
 ]
