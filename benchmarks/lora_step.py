@@ -1,8 +1,8 @@
 """Times a training step with LoRA against full fine-tuning, Keras and PEFT.
 
-Claim, on a CPU that has bfloat16 instructions: kphotoz' LoRA makes at least 1.4 times as
-many steps in bfloat16 as Keras' `enable_lora` and 1.2 times as many as PEFT; in float32,
-on any CPU, 1.1 times as many as `enable_lora`.
+Claim: on a CPU with bfloat16 instructions kphotoz' LoRA makes at least 1.4 times as
+many steps in bfloat16 as Keras' `enable_lora`, and 1.2 times as many as PEFT; in
+float32, on any CPU, 1.1 times as many as `enable_lora`.
 
 Rivals: `enable_lora` of Keras 3 on the same layers; PEFT on PyTorch, channels last,
 with autocast for bfloat16; full fine-tuning in Keras. Like for like: rank 4 on every

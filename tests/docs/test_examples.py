@@ -15,13 +15,14 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
 
-def blocks(languages):
-    return [
-        pytest.param(text, id=f"{page.name}-{number}")
-        for page in PAGES
-        for number, (language, text) in enumerate(BLOCK.findall(page.read_text()))
-        if language in languages
-    ]
+def examples():
+    """Returns the Python blocks of each page, which build on one another."""
+    for page in PAGES:
+        found = [
+            text for kind, text in BLOCK.findall(page.read_text()) if kind == "python"
+        ]
+        if found:
+            yield pytest.param(found, id=page.name)
 
 
 def commands():
@@ -39,11 +40,12 @@ def commands():
     return found
 
 
-@pytest.mark.parametrize("code", blocks({"python"}))
-def test_python_block_runs(code, tmp_path, monkeypatch):
+@pytest.mark.parametrize("codes", examples())
+def test_python_of_a_page_runs_from_top_to_bottom(codes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "document", "exec"), {"__name__": "document"})
-    assert code.strip()
+    names = {"__name__": "document"}
+    for number, code in enumerate(codes):
+        exec(compile(code, f"block {number}", "exec"), names)
 
 
 @pytest.mark.parametrize("line", commands())
