@@ -56,7 +56,9 @@ class ThinCalls:
         """Within it the replaced calls run, if the model trains."""
         if training:
             for key, factors in self._factors.items():
-                kernel = ops.convert_to_tensor(factors.base_kernel)
+                # Read now: `convert_to_tensor` of a Variable is that Variable on
+                # TensorFlow, which within the scope already has the update.
+                kernel = ops.stop_gradient(factors.base_kernel)
                 self._now[key] = (kernel, factors.added())
         try:
             yield
