@@ -29,7 +29,8 @@ class Trainable(_Strict):
 
     `batch_norm` is the policy of every batch normalisation, whatever else moves, in the
     words of `kphotoz.layers.BatchNormalization`: by default "train" where everything
-    moves and "freeze" elsewhere.
+    moves and "freeze" elsewhere. `factors` is the start of an adapter's factors, `start`
+    in the words of `kphotoz.adapters.apply`.
     """
 
     start: Literal["base", "fresh"]
@@ -40,6 +41,8 @@ class Trainable(_Strict):
     alpha: float = pydantic.Field(16.0, gt=0)
     dropout: float = pydantic.Field(0.0, ge=0, lt=1)
     targets: str | None = None
+    dora: bool = False
+    factors: Literal["zero", "pissa"] = "zero"
     batch_norm: Literal["freeze", "adapt_statistics", "train"] = "freeze"
 
     @pydantic.model_validator(mode="before")

@@ -123,6 +123,8 @@ def _prepare(
             alpha=what.alpha,
             dropout=what.dropout,
             targets=what.targets,
+            start=what.factors,
+            dora=what.dora,
             # As published: the last linear layer is adapted however small it is.
             allow_full_rank=True,
             batch_norm=what.batch_norm,
