@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kphotoz import adapters
+from kphotoz.layers import LoRADense
 
 
 def _linears(x, units, activation="silu"):
@@ -57,3 +58,27 @@ def test_counts_of_the_stellar_networks(inputs, count):
     base = keras.Model(x, _linears(x, (1024, 512, 64, 1)))
     choices = adapters.plan(base, 8, allow_full_rank=True)
     assert sum(c.parameters for c in choices) == count
+
+
+def _trained(layer):
+    return sum(int(np.prod(v.shape)) for v in layer.trainable_weights)
+
+
+def _dense(inputs, units, rank):
+    layer = LoRADense(
+        units, rank=rank, allow_full_rank=True, kernel_initializer="zeros"
+    )
+    layer.build((None, inputs))
+    return layer
+
+
+def test_bare_layers_of_the_embedding_network_have_the_published_count():
+    sizes = [768, 1024, 512, 64, 1]
+    layers = [_dense(a, b, 8) for a, b in zip(sizes, sizes[1:], strict=False)]
+    assert sum(map(_trained, layers)) == 31_752
+
+
+def test_bare_layers_of_the_spectrum_transformer_have_the_published_count():
+    # Six blocks of width 768: query, keys with values in one, and the output.
+    block = [_dense(768, units, 4) for units in (768, 2 * 768, 768)]
+    assert 6 * sum(map(_trained, block)) == 129_024

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kphotoz import adapters
-from kphotoz.layers import LoRAConv2D, LoRADense
+from kphotoz.layers import LoRAConv1D, LoRAConv2D, LoRADense, LoRAEinsumDense
 
 SETTINGS = {
     "rank": 3,
@@ -15,6 +15,31 @@ SETTINGS = {
     "allow_full_rank": True,
     "seed": 11,
 }
+# Every option away from its default, in the sets that fit together.
+ALL_SETTINGS = [
+    SETTINGS,
+    SETTINGS | {"dropout": 0.0, "formulation": "factored", "dora": True},
+    SETTINGS | {"dora": True, "start": "pissa", "formulation": "two_branches"},
+]
+
+
+def _kinds(settings):
+    """A model with one layer of each class."""
+    zeros = {"kernel_initializer": "zeros"}
+    layers = [
+        keras.Input((7, 9, 5)),
+        LoRAConv2D(4, 3, strides=2, **zeros, **settings),
+        keras.layers.Reshape((12, 4)),
+        LoRAConv1D(6, 3, padding="causal", dilation_rate=2, **zeros, **settings),
+        LoRAEinsumDense("...c,cd->...d", (5,), bias_axes="d", **zeros, **settings),
+        keras.layers.Flatten(),
+        LoRADense(2, **zeros, **settings),
+    ]
+    model = keras.Sequential(layers)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    return model
 
 
 def _model():
@@ -46,16 +71,17 @@ def _weights_file(model, folder):
     return clone
 
 
+@pytest.mark.parametrize("settings", ALL_SETTINGS, ids=["plain", "dora", "pissa"])
 @pytest.mark.parametrize("trip", [_clone, _keras_file, _weights_file])
-def test_settings_and_every_weight_survive(trip, tmp_path):
-    model = _model()
+def test_settings_and_every_weight_survive(trip, settings, tmp_path):
+    model = _kinds(settings)
     x = np.random.default_rng(1).normal(size=(3, 7, 9, 5)).astype("float32")
     other = trip(model, tmp_path)
     for old, new in zip(model.layers, other.layers, strict=True):
         assert type(old) is type(new)
         assert old.get_config() == new.get_config()
-        for setting, value in SETTINGS.items():
-            if isinstance(new, LoRAConv2D | LoRADense):
+        for setting, value in settings.items():
+            if hasattr(new, "adapter_rank"):
                 assert new.get_config()[setting] == value
     for old, new in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

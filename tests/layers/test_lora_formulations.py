@@ -1,0 +1,145 @@
+"""Three formulations, one function: against the plain layer and the chain rule."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FORMULATIONS = ["kernel", "factored", "two_branches"]
+JAX = keras.backend.backend() == "jax"
+# Each case compiles two convolutions and their gradients.
+EXAMPLES = 4 if JAX else 6
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_outputs_and_gradients_are_those_of_the_explicit_kernel(
+    oracle, case, formulation
+):
+    oracle.Pair(case, formulation=formulation).check()
+
+
+def test_with_dora_the_norm_is_a_constant_of_the_backward_pass(oracle, case):
+    oracle.Pair(case, formulation="factored", dora=True, start="pissa").check()
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+@pytest.mark.parametrize("start", ["zero", "pissa"])
+@pytest.mark.parametrize("dora", [True, False])
+def test_every_start_in_every_formulation_equals_the_explicit_kernel(
+    oracle, case, formulation, start, dora
+):
+    oracle.Pair(case, formulation=formulation, dora=dora, start=start).check()
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_eager_and_compiled_agree(oracle, formulation):
+    pair = oracle.Pair(oracle.cases["query"], formulation=formulation, dora=True)
+    pair.check(jit=False)
+    pair.check(jit=True)
+
+
+@st.composite
+def convolutions(draw):
+    axes = draw(st.sampled_from([1, 2]))
+    sizes = [draw(st.integers(1, 3)) for _ in range(axes)]
+    free = [[draw(st.integers(1, 2)) for _ in range(axes)] for _ in range(2)]
+    # Keras has no strides together with dilation.
+    strides, dilation = draw(st.sampled_from([(free[0], 1), (1, free[1])]))
+    groups = draw(st.sampled_from([1, 2]))
+    # TensorFlow on a CPU has channels first in grouped convolutions only.
+    orders = ["last", "first"] if JAX or groups > 1 else ["last"]
+    order = draw(st.sampled_from(orders))
+    paddings = ["same", "valid"]
+    if axes == 1:
+        paddings.append("causal")
+    arguments = {
+        "filters": 4,
+        "kernel_size": tuple(sizes),
+        "strides": strides if strides == 1 else tuple(strides),
+        "dilation_rate": dilation if dilation == 1 else tuple(dilation),
+        "padding": draw(st.sampled_from(paddings)),
+        "groups": groups,
+        "data_format": f"channels_{order}",
+        "use_bias": draw(st.booleans()),
+    }
+    places = (7, 6)[:axes]
+    shape = (2, *places, 4) if order == "last" else (2, 4, *places)
+    options = {
+        "formulation": draw(st.sampled_from(FORMULATIONS)),
+        "dora": draw(st.booleans()),
+        "start": draw(st.sampled_from(["zero", "pissa"])),
+        "rank": draw(st.integers(1, 2)),
+    }
+    return f"Conv{axes}D", arguments, shape, options
+
+
+@settings(derandomize=True, deadline=None, max_examples=EXAMPLES)
+@given(drawn=convolutions())
+def test_any_convolution_equals_the_explicit_kernel(oracle, drawn):
+    kind, arguments, shape, options = drawn
+    oracle.Pair(oracle.Case(kind, arguments, shape), **options).check()
+
+
+@pytest.mark.large
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(drawn=convolutions())
+def test_the_whole_grid_of_convolutions_equals_the_explicit_kernel(oracle, drawn):
+    kind, arguments, shape, options = drawn
+    oracle.Pair(oracle.Case(kind, arguments, shape), **options).check()
+
+
+def test_by_default_the_form_with_fewer_multiplications_is_taken(oracle):
+    from kphotoz.layers import LoRADense
+
+    small, large = (LoRADense(n, rank=2, kernel_initializer="zeros") for n in (8, 512))
+    small.build((None, 8))
+    large.build((None, 512))
+    # 512² against 2·32·(512 + 512): a quarter; 8² against 2·32·16: sixteen times.
+    assert small.chosen(training=True) == "kernel"
+    assert large.chosen(training=True) == "factored"
+    assert large.chosen(training=False) == "kernel"
+
+
+@pytest.mark.skipif(not JAX, reason="forward mode of JAX")
+def test_forward_mode_needs_the_kernel_form(oracle):
+    import jax
+
+    def tangent(formulation):
+        pair = oracle.Pair(oracle.cases["dense"], formulation=formulation)
+        layer, x = pair.lora, pair.x
+
+        def run(x):
+            return layer(x, training=True)
+
+        return pair, run, jax.jvp(run, (x,), (np.ones_like(x),))[1]
+
+    pair, run, got = tangent("kernel")
+    kernel = pair.explicit()
+    wanted = (1 - oracle.numpy(run(pair.x)) ** 2) * (np.ones(5) @ kernel)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+    with pytest.raises(TypeError, match="forward-mode"):
+        tangent("factored")
+
+
+@pytest.mark.skipif(not JAX, reason="transformations of JAX")
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_vmap_of_gradients_equals_the_gradient_of_each_example(oracle, formulation):
+    import jax
+
+    pair = oracle.Pair(oracle.cases["dense"], formulation=formulation)
+    layer, x = pair.lora, pair.x
+    kept = [v.value for v in layer.non_trainable_variables]
+    values = [v.value for v in layer.trainable_variables]
+
+    def loss(values, x):
+        return layer.stateless_call(values, kept, x, training=True)[0].sum()
+
+    each = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(values, x)
+    for row in range(len(x)):
+        pair.x = x[row]
+        ones = np.ones((*x[row].shape[:-1], 6), "float32")
+        wanted = pair.expected(ones)
+        for variable, got in zip(layer.trainable_variables, each, strict=True):
+            np.testing.assert_allclose(got[row], wanted[variable.name], atol=2e-5)
