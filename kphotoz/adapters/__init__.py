@@ -4,6 +4,7 @@ Importing this registers `AdaptedModel`, so that `keras.models.load_model` finds
 """
 
 from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.bank import AdapterBank
 from kphotoz.adapters.building import apply
 from kphotoz.adapters.convert import from_peft, to_peft
 from kphotoz.adapters.inventory import count, merge, report
@@ -11,6 +12,7 @@ from kphotoz.adapters.keras_lora import from_keras_lora
 from kphotoz.adapters.lora_plus import lora_plus, lora_plus_class
 from kphotoz.adapters.planning import Choice, plan
 from kphotoz.adapters.spectrum import effective_rank
+from kphotoz.adapters.state import merged, unmerge
 from kphotoz.adapters.storage import load, save
 from kphotoz.adapters.verify import (
     check_moved,
@@ -21,6 +23,7 @@ from kphotoz.adapters.verify import (
 
 __all__ = [
     "AdaptedModel",
+    "AdapterBank",
     "Choice",
     "apply",
     "check_moved",
@@ -33,10 +36,12 @@ __all__ = [
     "lora_plus",
     "lora_plus_class",
     "merge",
+    "merged",
     "plan",
     "report",
     "save",
     "snapshot",
     "to_peft",
+    "unmerge",
     "unmoved_factors",
 ]

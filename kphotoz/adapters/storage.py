@@ -16,7 +16,7 @@ from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
 from kphotoz.layers._forms import form_of
 
-__all__ = ["load", "save"]
+__all__ = ["load", "moved_layers", "origin_of", "save"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
             cannot be written.
     """
     found = adapters_of(model)
-    origin = _origin(model)
+    origin = origin_of(model)
     if origin is None:
         raise InputError(
             f"Wanted: a model made by adapters.apply. Received: {model.name!r}, of "
@@ -44,8 +44,7 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         )
     check_finite(found)
     layers = paths.walk(_root(model))
-    head = list(origin["train_also"])
-    norms = [] if origin["batch_norm"] == "freeze" else _norms(layers, head)
+    head, norms = _head_and_norms(origin, layers)
     parts = {"norm": _parts(layers, norms), "head": _parts(layers, head)}
     header = Header(
         version=1,
@@ -127,11 +126,29 @@ def _root(model: keras.Model) -> keras.Model:
     return model.base if isinstance(model, AdaptedModel) else model
 
 
-def _origin(model: keras.Model) -> dict | None:
+def origin_of(model: keras.Model) -> dict | None:
+    """Returns what `apply` recorded in a model, None where it made none."""
     if isinstance(model, AdaptedModel):
         return model.spec["origin"]
     origins = [adapter.layer.origin for adapter in adapters_of(model)]
     return origins[0] if origins else None
+
+
+def moved_layers(model: keras.Model) -> tuple[keras.Model, list[str]]:
+    """Returns the model with the base's layers, and the paths of those that may move.
+
+    These train in full, or are normalisations whose policy lets them move.
+    """
+    root, origin = _root(model), origin_of(model)
+    if origin is None:
+        return root, []
+    head, norms = _head_and_norms(origin, paths.walk(root))
+    return root, [*head, *norms]
+
+
+def _head_and_norms(origin: dict, layers: dict) -> tuple[list[str], list[str]]:
+    head = list(origin["train_also"])
+    return head, [] if origin["batch_norm"] == "freeze" else _norms(layers, head)
 
 
 def _norms(layers: dict, head: list[str]) -> list[str]:
