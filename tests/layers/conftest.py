@@ -144,7 +144,7 @@ class Pair:
         return kernel, summed, a, found["lora_b"].reshape(rank, -1), scale
 
     def explicit(self):
-        """Returns the kernel that the LoRA layer stands for, of DoRA as in its paper."""
+        """Returns the kernel the LoRA layer stands for, of DoRA as in its paper."""
         kernel, summed, *_ = self.parts()
         if "lora_magnitude" in self.factors:
             delta = numpy(self.factors["lora_magnitude"]).astype("float64")
