@@ -32,7 +32,7 @@ class Entry(pydantic.BaseModel):
     index: int
     shape: list[int]
     rank: int = pydantic.Field(ge=1)
-    alpha: float = pydantic.Field(gt=0)
+    alpha: float = pydantic.Field(gt=0, allow_inf_nan=False)
     start: Literal["zero", "pissa"] = "zero"
     dora: bool = False
     kernel_hash: str
@@ -59,8 +59,8 @@ class Header(pydantic.BaseModel):
     keras: str
     base_hash: str
     targets: str | None
-    dropout: float
-    batch_norm: str
+    dropout: float = pydantic.Field(ge=0, lt=1)
+    batch_norm: Literal["freeze", "adapt_statistics", "train"]
     entries: list[Entry] = pydantic.Field(min_length=1)
     normalisations: list[Part]
     head: list[Part]

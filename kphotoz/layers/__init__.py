@@ -4,8 +4,7 @@ The LoRA layers have three formulations, equal up to rounding: "kernel" adds the
 to the kernel; "factored" does the same and takes the gradients of the factors from a
 thin operation, so that the gradient of the kernel is never formed; "two_branches" runs
 the frozen and the thin operation side by side, which dropout needs. By default the
-cheaper of the first two is taken layer by layer, by counting multiplications. Forward-
-mode differentiation on JAX needs "kernel".
+cheaper of the first two is taken layer by layer, by counting multiplications.
 """
 
 from kphotoz.layers.aperture_photometry import AperturePhotometry

@@ -45,8 +45,8 @@ class LoRAMixin(LowRank):
     """Factors, checks and storage of a LoRA layer; comes before its Keras parent.
 
     A layer says how it applies a kernel without bias and activation (`_apply`), the
-    thin operation with A (`_thin`), the product with B (`_wide`), the gradients of that
-    product (`_wide_gradients`), and one factor for each output (`_times`).
+    thin operation with A (`_thin`), the product with B (`_wide`), and one factor for
+    each output (`_times`).
     """
 
     def __init__(
@@ -154,7 +154,9 @@ class LoRAMixin(LowRank):
         summed = ops.stop_gradient(ops.add(kernel, added))
         outputs = self._apply(inputs, self._cast(summed))
         thin = self._thin(ops.stop_gradient(inputs), self._cast(self.lora_a))
-        outputs = self._inject(outputs, thin, self._cast(self.lora_b))
+        wide = self.scale * self._wide(thin, self._cast(self.lora_b))
+        # Adds zero, with the gradients of A and B.
+        outputs = outputs + (wide - ops.stop_gradient(wide))
         return self._rescaled(outputs, kernel, added)
 
     def finished(self, outputs):
@@ -167,23 +169,6 @@ class LoRAMixin(LowRank):
         if not self.dora:
             return outputs
         return self._times(outputs, self._cast(self.ratio(kernel, added)))
-
-    def _inject(self, outputs, thin, b):
-        """Returns `outputs`, with the gradients that ``scale * thin @ B`` would have.
-
-        Only first derivatives, and no forward-mode differentiation on JAX.
-        """
-
-        @ops.custom_gradient
-        def inject(outputs, thin, b):
-            def gradients(*upstream_of_one, upstream=None):
-                (upstream,) = upstream_of_one or (upstream,)
-                scaled = self.scale * upstream
-                return (upstream, *self._wide_gradients(scaled, thin, b))
-
-            return outputs, gradients
-
-        return inject(outputs, thin, b)
 
     def chosen(self, training: bool | None) -> str:
         """Returns the formulation of a call, see the head of this file."""

@@ -56,14 +56,6 @@ class LoRADense(LoRAMixin, keras.layers.Dense):
     def _wide(self, thin, b):
         return ops.matmul(thin, b)
 
-    def _wide_gradients(self, upstream, thin, b):
-        rows = ops.reshape(thin, (-1, self.adapter_rank))
-        columns = ops.reshape(upstream, (-1, self.units))
-        return (
-            ops.matmul(upstream, ops.transpose(b)),
-            ops.matmul(ops.transpose(rows), columns),
-        )
-
     def _laid_out_bias(self):
         return self.bias
 

@@ -64,13 +64,6 @@ class LoRAEinsumDense(LoRAMixin, keras.layers.EinsumDense):
         labels = self._labels(self._input_axes(thin))
         return ops.einsum("{t},{b}->{y}".format(**labels), thin, b)
 
-    def _wide_gradients(self, upstream, thin, b):
-        labels = self._labels(self._input_axes(thin))
-        return (
-            ops.einsum("{y},{b}->{t}".format(**labels), upstream, b),
-            ops.einsum("{t},{y}->{b}".format(**labels), thin, upstream),
-        )
-
     def _laid_out_bias(self):
         return self.bias
 

@@ -29,8 +29,8 @@ class Trainable(_Strict):
 
     `batch_norm` is the policy of every batch normalisation, whatever else moves, in the
     words of `kphotoz.layers.BatchNormalization`: by default "train" where everything
-    moves and "freeze" elsewhere. `factors` is the start of an adapter's factors, `start`
-    in the words of `kphotoz.adapters.apply`.
+    moves and "freeze" elsewhere. `factors` is the start of an adapter's factors, what
+    `kphotoz.adapters.apply` calls `start`.
     """
 
     start: Literal["base", "fresh"]
