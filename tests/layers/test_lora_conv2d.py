@@ -46,11 +46,22 @@ def _pair(case, **kwargs):
     return lora, plain, x
 
 
+def _or_skip(plain, x):
+    try:
+        return plain(x)
+    except Exception as error:
+        # TensorFlow has no such kernel on CPUs that oneDNN does not serve.
+        if plain.data_format == "channels_first" and "NHWC" in str(error):
+            pytest.skip("TensorFlow has no channels_first convolution on this device")
+        raise
+
+
 @pytest.mark.parametrize("formulation", ["kernel", "two_branches"])
 @pytest.mark.parametrize("case", FEW, ids=str)
 def test_equals_convolution_with_explicit_kernel(case, formulation):
     lora, plain, x = _pair(case, formulation=formulation)
-    np.testing.assert_allclose(lora(x), plain(x), atol=2e-5)
+    wanted = _or_skip(plain, x)
+    np.testing.assert_allclose(lora(x), wanted, atol=2e-5)
 
 
 @pytest.mark.large
@@ -58,7 +69,8 @@ def test_equals_convolution_with_explicit_kernel(case, formulation):
 @pytest.mark.parametrize("case", GRID, ids=str)
 def test_equals_convolution_with_explicit_kernel_on_the_grid(case, formulation):
     lora, plain, x = _pair(case, formulation=formulation)
-    np.testing.assert_allclose(lora(x), plain(x), atol=2e-5)
+    wanted = _or_skip(plain, x)
+    np.testing.assert_allclose(lora(x), wanted, atol=2e-5)
 
 
 def test_strides_with_dilation_are_refused_as_keras_does():
