@@ -9,7 +9,13 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.inventory import adapters_of, merge
+from kphotoz.adapters.inventory import (
+    adapters_of,
+    check_finite,
+    check_present,
+    merge,
+    put_aside,
+)
 from kphotoz.adapters.state import State, base_state, read_state, slot, write_state
 from kphotoz.adapters.storage import load
 from kphotoz.errors import InputError
@@ -41,10 +47,10 @@ class AdapterBank:
         self._base = base
         self._states: dict[str, State] = {}
         self._plain: keras.Model | None = None
-        self._depth = 0
         first = next(iter(adapters))
         source = adapters[first]
         self.model = source if isinstance(source, keras.Model) else load(base, source)
+        check_finite(adapters_of(self.model))
         self._states[first] = read_state(self.model)
         self._nothing = base_state(self.model, base)
         self.active = first
@@ -80,19 +86,17 @@ class AdapterBank:
                 f"{theirs.get(odd)} in {name!r}. Give it a model of its own with "
                 "kphotoz.adapters.load."
             )
+        check_finite(adapters_of(other))
         self._states[name] = read_state(other)
 
     def set_active(self, name: str) -> None:
         """Puts an adapter into `model`; what the one before has learned is kept.
 
         Raises:
-            InputError: no such name, or the adapters are disabled.
+            InputError: no such name, or called within `disabled` or `merged`.
         """
         self._known([name])
-        if self._depth:
-            raise InputError(
-                f"Wanted: set_active outside of disabled(). Received: {name!r} within."
-            )
+        check_present(self.model, "set_active")
         self._states[self.active] = read_state(self.model)
         write_state(self.model, self._states[name])
         self.active = name
@@ -115,12 +119,11 @@ class AdapterBank:
     def disabled(self) -> Iterator[keras.Model]:
         """Within it `model` gives the base's outputs; afterwards all is as before."""
         before = read_state(self.model)
-        self._depth += 1
         write_state(self.model, self._nothing)
         try:
-            yield self.model
+            with put_aside(self.model):
+                yield self.model
         finally:
-            self._depth -= 1
             write_state(self.model, before)
 
     def merge(self, weights: Mapping[str, float]) -> keras.Model:
@@ -132,9 +135,11 @@ class AdapterBank:
             weights: {name: finite weight}.
 
         Raises:
-            InputError: no such name, or weights that cannot be used.
+            InputError: no such name, weights that cannot be used, or called within
+                `disabled` or `merged`.
         """
         self._known(weights)
+        check_present(self.model, "merge")
         values = np.array(list(weights.values()), "float64")
         states = [self._state(name) for name in weights]
         full = any(key[0] != "lora" for key in states[0]) if states else False
@@ -174,14 +179,17 @@ class AdapterBank:
             batch_size: int. [default: 32]
 
         Raises:
-            InputError: a row's adapter is unknown, or there are other numbers of rows.
+            InputError: a row's adapter is unknown, there are other numbers of rows or
+                none, or called within `disabled` or `merged`.
         """
+        check_present(self.model, "predict")
+        names = [names] if isinstance(names, str) else names
         names = [name or "" for name in names]
         rows = {len(part) for part in keras.tree.flatten(inputs)}
-        if rows != {len(names)}:
+        if rows != {len(names)} or not names:
             raise InputError(
-                f"Wanted: one name for each row. Received: {len(names)} names for "
-                f"{' and '.join(map(str, sorted(rows)))} rows."
+                "Wanted: one name for each of one or more rows. Received: "
+                f"{len(names)} names for {' and '.join(map(str, sorted(rows)))} rows."
             )
         for row, name in enumerate(names):
             if name and name not in self._states:
@@ -200,21 +208,21 @@ class AdapterBank:
 
     def _merged_as(self, name: str) -> keras.Model:
         """Returns the one plain model, with the weights of an adapter merged in."""
-        state = self._state(name) if name else self._nothing
-        before = read_state(self.model)
-        write_state(self.model, state)
-        try:
-            merged = merge(self.model)
-        finally:
-            write_state(self.model, before)
         if self._plain is None:
-            self._plain = merged
-        for old, new in zip(self._plain.weights, merged.weights, strict=True):
-            old.assign(paths.value(new))
+            with self.disabled():
+                self._plain = merge(self.model)
+        state = self._state(name) if name else self._nothing
+        updates, layers = self._updates(state), paths.walk(self._plain)
+        for one in adapters_of(self.model):
+            total = paths.value(one.kernel) + updates[one.path]
+            layers[one.path].kernel.assign(total)
+        for key, value in state.items():
+            if key[0] == "full":
+                layers[key[1]].weights[key[2]].assign(value)
         return self._plain
 
     def _state(self, name: str) -> State:
-        active = name == self.active and not self._depth
+        active = name == self.active
         return read_state(self.model) if active else self._states[name]
 
     def _updates(self, state: State) -> dict[str, np.ndarray]:

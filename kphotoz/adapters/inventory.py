@@ -1,7 +1,9 @@
 """The adapters of a model, however they were put there."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -158,6 +160,31 @@ def merge(model: keras.Model) -> keras.Model:
         kernel.assign(kernel + adapter.update())
     merged.trainable = True
     return merged
+
+
+# Models whose adapter is put aside for a while, as within `merged`.
+ASIDE: weakref.WeakSet = weakref.WeakSet()
+
+
+@contextlib.contextmanager
+def put_aside(model: keras.Model) -> Iterator[None]:
+    """Within it the values of a model's adapter are not its own."""
+    outermost = model not in ASIDE
+    ASIDE.add(model)
+    try:
+        yield
+    finally:
+        if outermost:
+            ASIDE.discard(model)
+
+
+def check_present(model: keras.Model, what: str) -> None:
+    """Raises InputError where a model's adapter is put aside."""
+    if model in ASIDE:
+        raise InputError(
+            f"Wanted: {what} outside of merged() and disabled(). Received: "
+            f"{model.name!r} within. Leave that block first."
+        )
 
 
 def check_finite(found: list[Adapter]) -> None:

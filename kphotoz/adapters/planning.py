@@ -92,17 +92,25 @@ def plan(
 def matching(layers: dict[str, keras.Layer], pattern: str) -> list[str]:
     """Returns the paths of layers with weights in which `pattern` is found.
 
+    Sublayers of such a layer are among them, whatever their own paths.
+
     Raises:
         InputError: the pattern is no regular expression, or it matches nothing.
     """
     have = [path for path, layer in layers.items() if layer.weights]
-    found = [path for path in have if _search(pattern, path)]
+    named = {path for path in have if _search(pattern, path)}
+    found = [path for path in have if named & {path, *_parents(path)}]
     if not found:
         raise InputError(
             f"Wanted: a pattern of layers to train. Received: {pattern!r}, which "
             f"matches none. Available paths: {', '.join(have)}."
         )
     return found
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _check_base(base: keras.Model) -> None:

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.inventory import adapters_of, merge
+from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
+from kphotoz.adapters.inventory import adapters_of, check_present, put_aside
 from kphotoz.adapters.storage import moved_layers, origin_of
+from kphotoz.adapters.swap import plain
 from kphotoz.errors import InputError
 
 __all__ = [
@@ -85,6 +87,7 @@ def merged(model: keras.Model) -> Iterator[keras.Model]:
     Args:
         model: model made by `apply` or `load`.
     """
+    check_present(model, "merged()")
     found = adapters_of(model)
     sums = [paths.value(x.kernel) + x.update() for x in found]
     held = [
@@ -96,7 +99,8 @@ def merged(model: keras.Model) -> Iterator[keras.Model]:
             for name, variable in one.variables.items():
                 if name != "lora_a":
                     variable.assign(np.zeros(variable.shape, "float32"))
-        yield model
+        with put_aside(model):
+            yield model
     finally:
         for variable, value in held:
             variable.assign(value)
@@ -112,17 +116,21 @@ def unmerge(model: keras.Model) -> keras.Model:
         InputError: layers that trained in full or normalisations that moved; what they
             were before is not in the model.
     """
-    root, moved = moved_layers(model)
-    if moved:
+    if isinstance(model, AdaptedModel):
+        base = copy_any(model.base)
+        base.trainable = True
+    else:
+        base = plain(model)
+    layers = paths.walk(base)
+    for one in adapters_of(model):
+        layers[one.path].kernel.assign(paths.value(one.kernel))
+    _, moved = moved_layers(model)
+    if moved and paths.hash_model(base) != _origin(model)["base_hash"]:
         raise InputError(
             "Wanted: a model whose base is all in it. Received: one in which "
             f"{', '.join(moved)} moved. Keep the base model for these."
         )
-    plain = merge(model)
-    layers = paths.walk(plain)
-    for one in adapters_of(model):
-        layers[one.path].kernel.assign(paths.value(one.kernel))
-    return plain
+    return base
 
 
 def _variables(model: keras.Model) -> dict[tuple, keras.Variable]:

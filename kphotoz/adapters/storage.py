@@ -11,7 +11,12 @@ from kphotoz.adapters import file_format, paths
 from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.building import build
 from kphotoz.adapters.file_format import Entry, Header, Part
-from kphotoz.adapters.inventory import Adapter, adapters_of, check_finite
+from kphotoz.adapters.inventory import (
+    Adapter,
+    adapters_of,
+    check_finite,
+    check_present,
+)
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
 from kphotoz.layers._forms import form_of
@@ -43,6 +48,7 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
             "whose base nothing is recorded. Save it with model.save."
         )
     check_finite(found)
+    check_present(model, "saving")
     layers = paths.walk(_root(model))
     head, norms = _head_and_norms(origin, layers)
     parts = {"norm": _parts(layers, norms), "head": _parts(layers, head)}

@@ -123,15 +123,21 @@ def test_an_exchange_traces_nothing_anew(base, files, x):
     assert len(count) == traced
 
 
-def test_disabled_adapters_leave_the_base_bit_for_bit(base, files, x):
+def test_disabled_adapters_leave_the_base_bit_for_bit(base, files, x, tmp_path):
     bank, wanted = adapters.AdapterBank(base, files), call(base, x)
     before = bank.model.get_weights()
     with pytest.raises(KeyError), bank.disabled() as model:
         np.testing.assert_array_equal(call(model, x), wanted)
         with bank.disabled():
             np.testing.assert_array_equal(call(model, x), wanted)
-        with pytest.raises(InputError, match="outside of disabled"):
-            bank.set_active("two")
+        for act in (
+            lambda: bank.set_active("two"),
+            lambda: bank.merge({"one": 1.0}),
+            lambda: bank.predict(x, ["one"] * 6),
+            lambda: adapters.save(bank.model, tmp_path / "neutral.safetensors"),
+        ):
+            with pytest.raises(InputError, match="outside of merged"):
+                act()
         raise KeyError
     for old, new in zip(before, bank.model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -159,8 +165,11 @@ def test_rows_are_predicted_by_their_own_adapters_in_their_order(base, files, x)
         np.testing.assert_allclose(found[row], rows[row], atol=2e-6)
     with pytest.raises(InputError, match="'four' in row 2"):
         bank.predict(x, ["two", "", "four", "two", None, "three"])
-    with pytest.raises(InputError, match="2 names for 6 rows"):
-        bank.predict(x, ["two", ""])
+    for wrong in (["two", ""], "two"):
+        with pytest.raises(InputError, match="names for 6 rows"):
+            bank.predict(x, wrong)
+    with pytest.raises(InputError, match="one or more rows"):
+        bank.predict(x[:0], [])
 
 
 def test_what_cannot_be_used_is_told(base, files, tmp_path):
@@ -179,6 +188,13 @@ def test_what_cannot_be_used_is_told(base, files, tmp_path):
     for weights in ({}, {"one": np.nan}, {"one": 1.0, "two": -1.0}):
         with pytest.raises(InputError, match="finite weights"):
             bank.merge(weights)
+    broken = adapters.load(base, files["one"])
+    hidden = [v for v in broken.trainable_variables if v.name == "lora_b"][0]
+    hidden.assign(np.full(hidden.shape, np.nan))
+    with pytest.raises(InputError, match="finite factors"):
+        bank.add("broken", broken)
+    with adapters.merged(bank.model), pytest.raises(InputError, match="outside of"):
+        bank.set_active("two")
     with pytest.raises(InputError, match="at least one"):
         adapters.AdapterBank(base, {})
 
@@ -209,5 +225,9 @@ def test_unmerging_gives_the_base_bit_for_bit(base):
         np.testing.assert_array_equal(old, new)
     assert not adapters.count(plain)
     trained = adapters.apply(base, batch_norm="freeze", **OPTIONS)
+    untouched = adapters.unmerge(trained)
+    for old, new in zip(base.get_weights(), untouched.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    disturb(trained, 5)
     with pytest.raises(InputError, match="head moved"):
         adapters.unmerge(trained)

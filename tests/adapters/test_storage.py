@@ -115,3 +115,18 @@ def test_model_that_apply_did_not_make_is_refused(tmp_path):
 def test_adapter_is_a_small_fraction_of_the_model(trained, file):
     numbers = 4 * (adapters.count(trained) + 4 * 6 + 7 + 1)
     assert numbers <= file.stat().st_size < numbers + 4000
+
+
+def test_sublayers_of_a_layer_that_trains_in_full_are_in_the_file(tmp_path):
+    tokens = keras.Input((4, 6))
+    attention = keras.layers.MultiHeadAttention(2, 3, name="mha")
+    x = keras.layers.Dense(6, name="up")(attention(tokens, tokens))
+    base = keras.Model(tokens, x)
+    model = adapters.apply(base, 2, targets="up", train_also="^mha$")
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.3)
+    adapters.save(model, tmp_path / "a.safetensors")
+    values = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+    loaded = adapters.load(base, tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(*(np.asarray(m(values)) for m in (model, loaded)))
+    assert not np.allclose(model(values), base(values), atol=1e-2)
