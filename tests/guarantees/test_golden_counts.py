@@ -82,3 +82,9 @@ def test_bare_layers_of_the_spectrum_transformer_have_the_published_count():
     # Six blocks of width 768: query, keys with values in one, and the output.
     block = [_dense(768, units, 4) for units in (768, 2 * 768, 768)]
     assert 6 * sum(map(_trained, block)) == 129_024
+
+
+def test_projection_head_of_the_stellar_network_has_the_published_count():
+    # Attention output 768 -> 768 and an MLP 768 -> 3072 -> 768, rank 16.
+    sizes = ((768, 768), (768, 3072), (3072, 768))
+    assert sum(_trained(_dense(a, b, 16)) for a, b in sizes) == 147_456
