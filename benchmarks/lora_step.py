@@ -9,7 +9,8 @@ with autocast for bfloat16; full fine-tuning in Keras. Like for like: rank 4 on 
 convolution and linear layer that kphotoz adapts, batch normalisation in inference mode
 in all but full fine-tuning, no dropout, AdamW, no jit. Each measurement is a process of
 its own and the sides take turns. Prediction with the merged model is timed against the
-plain base. The last line is JSON: medians and ratios.
+plain base. Where a CPU has no bfloat16 instructions only float32 is measured. The last
+line is JSON: medians and ratios.
 
     python benchmarks/lora_step.py --quick
     python benchmarks/lora_step.py --peft /path/to/python/with/torch/and/peft
@@ -18,6 +19,7 @@ plain base. The last line is JSON: medians and ratios.
 import argparse
 import importlib.metadata
 import json
+import pathlib
 import resource
 import statistics
 import subprocess
@@ -177,7 +179,9 @@ def measure(python: str, *arguments: str) -> dict:
 
 def compare(options: argparse.Namespace) -> dict:
     """Returns medians and ratios of all sides, models and precisions."""
-    sides = ["full", "enable_lora", "kphotoz", "kphotoz-kernel", "base", "merged"]
+    sides = ["enable_lora", "kphotoz"]
+    if not options.quick:
+        sides = ["full", *sides, "kphotoz-kernel", "base", "merged"]
     sides += ["peft"] if options.peft else []
     found: dict = {}
     for name in options.models:
@@ -200,6 +204,12 @@ def summary(found, name, precision, sides, batch) -> None:
         rate = batch / statistics.median(r["seconds"] for r in runs)
         peak = max(r["peak_gb"] for r in runs)
         print(f"{name:9} {precision:9} {side:15} {rate:8.1f} img/s {peak:5.2f} GB")
+
+
+def has_bfloat16() -> bool:
+    """Returns whether the CPU computes in bfloat16; without, it is emulated."""
+    info = pathlib.Path("/proc/cpuinfo")
+    return info.exists() and "bf16" in info.read_text()
 
 
 def last_line(found: dict, batch: int) -> dict:
@@ -229,6 +239,7 @@ def last_line(found: dict, batch: int) -> dict:
         "ratios": ratios,
         "claimed": {" ".join(key): value for key, value in RATIOS.items()},
         "batch": batch,
+        "bfloat16_instructions": has_bfloat16(),
         "versions": {name: importlib.metadata.version(name) for name in names},
     }
 
@@ -236,11 +247,12 @@ def last_line(found: dict, batch: int) -> dict:
 def main() -> None:
     """Reads the command line and prints what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one repeat, few steps")
+    parser.add_argument("--quick", action="store_true", help="two sides, few steps")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peft", help="Python that has torch and peft")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    both = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
+    parser.add_argument("--precisions", nargs="+", default=both)
     parser.add_argument("--side", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
@@ -251,7 +263,7 @@ def main() -> None:
         else:
             print(json.dumps(run_keras(side, name, precision, *size)))
         return
-    options.size = (128, 4) if options.quick else (128, 10)
+    options.size = (32, 3) if options.quick else (128, 10)
     options.repeats = 1 if options.quick else options.repeats
     found = compare(options)
     print(json.dumps(last_line(found, options.size[0])))
