@@ -58,7 +58,7 @@ def from_peft(
     """
     stored_dropout, modules = peft_file.read(folder)
     layers = paths.walk(base)
-    mapped = _mapped(names, list(modules), layers)
+    mapped = _mapped(names, sorted(modules), layers)
     given = {}
     for module, path in mapped.items():
         form = _form(path, layers[path], form_of(layers[path]))
