@@ -121,7 +121,10 @@ class AdaptedModel(keras.Model):
             variable.trainable = value and id(variable) in allowed
 
     def call(self, inputs, training=None):
-        values = {id(v): (v, ops.convert_to_tensor(v)) for v in self.base.variables}
+        # Factors too: within its own scope the base would see their stored values.
+        read = [*self.base.variables]
+        read += [v for x in self.factors for v in x.adapter_variables().values()]
+        values = {id(v): (v, ops.convert_to_tensor(v)) for v in read}
         penalties = []
         for factors in self.factors:
             kernel, update = factors.base_kernel, factors.update()
