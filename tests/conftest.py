@@ -28,9 +28,12 @@ BOTH_BACKENDS = "tests/data/test_batches.py"
 # Comparisons of many small models: on JAX compilation makes them slow, so there they
 # belong to the large tests.
 LARGE_ON_JAX = (
-    "tests/cli/test_compare_catalog.py",
+    "tests/cli/test_compare_catalog.py::test_a_table_is_fitted",
+    "tests/cli/test_compare_catalog.py::test_reversed_comparison",
+    "tests/cli/test_compare_catalog.py::test_two_labels",
     "tests/cli/test_compare.py::test_a_grid_is_searched",
     "tests/cli/test_compare.py::test_an_unlabelled_deployment_survey",
+    "tests/cli/test_compare.py::test_regimes_run_on_a_users_two_samples",
     "tests/cli/test_compare.py::test_regimes_without_a_source",
     "tests/cli/test_fit.py::test_a_killed_fit",
     "tests/regimes/test_augment.py",
