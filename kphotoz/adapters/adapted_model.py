@@ -14,7 +14,7 @@ from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora_arguments import FactorUniform
 from kphotoz.layers._low_rank import LowRank
 
-__all__ = ["AdaptedModel", "Factors", "copy_any"]
+__all__ = ["AdaptedModel", "Factors", "copy_any", "describe"]
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
@@ -149,7 +149,7 @@ class AdaptedModel(keras.Model):
     def get_config(self) -> dict:
         return {
             "name": self.name,
-            "base": _describe(self.base),
+            "base": describe(self.base),
             "spec": self.spec,
         }
 
@@ -162,8 +162,11 @@ class AdaptedModel(keras.Model):
         """Does nothing: everything exists from the start."""
 
 
-def _describe(model: keras.Model) -> dict:
-    # Without how it was compiled: some classes compile themselves and cannot say how.
+def describe(model: keras.Model) -> dict:
+    """Returns what rebuilds a model, without how it was compiled.
+
+    Some classes compile themselves and cannot say how.
+    """
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
     return config
@@ -178,7 +181,7 @@ def copy_any(model: keras.Model) -> keras.Model:
     old = {"": model, **paths.walk(model)}
     classes = {type(layer).__name__: type(layer) for layer in old.values()}
     with keras.saving.custom_object_scope(classes):
-        copy = keras.saving.deserialize_keras_object(_describe(model))
+        copy = keras.saving.deserialize_keras_object(describe(model))
     new = {"": copy, **paths.walk(copy)}
     shapes = [tuple(v.shape) for v in model.variables]
     if [tuple(v.shape) for v in copy.variables] != shapes or len(new) != len(old):

@@ -16,7 +16,14 @@ from kphotoz.adapters.inventory import (
     merge,
     put_aside,
 )
-from kphotoz.adapters.state import State, base_state, read_state, slot, write_state
+from kphotoz.adapters.state import (
+    State,
+    base_state,
+    held,
+    read_state,
+    slot,
+    write_state,
+)
 from kphotoz.adapters.storage import load
 from kphotoz.errors import InputError
 
@@ -118,13 +125,8 @@ class AdapterBank:
     @contextlib.contextmanager
     def disabled(self) -> Iterator[keras.Model]:
         """Within it `model` gives the base's outputs; afterwards all is as before."""
-        before = read_state(self.model)
-        write_state(self.model, self._nothing)
-        try:
-            with put_aside(self.model):
-                yield self.model
-        finally:
-            write_state(self.model, before)
+        with held(self.model, self._nothing), put_aside(self.model):
+            yield self.model
 
     def merge(self, weights: Mapping[str, float]) -> keras.Model:
         """Returns a plain model with a weighted sum of updates in its kernels.
@@ -226,12 +228,8 @@ class AdapterBank:
         return read_state(self.model) if active else self._states[name]
 
     def _updates(self, state: State) -> dict[str, np.ndarray]:
-        before = read_state(self.model)
-        write_state(self.model, state)
-        try:
+        with held(self.model, state):
             return {one.path: one.update() for one in adapters_of(self.model)}
-        finally:
-            write_state(self.model, before)
 
     def _known(self, names: Iterable[str]) -> None:
         for name in names:

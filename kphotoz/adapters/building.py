@@ -22,7 +22,7 @@ from kphotoz.layers._lora_arguments import (
 )
 from kphotoz.layers.batch_normalization import BATCH_NORM_POLICIES
 
-__all__ = ["apply", "build"]
+__all__ = ["apply", "build", "entry"]
 
 
 def apply(
@@ -100,16 +100,16 @@ def apply(
     if directions:
         choices = _reranked(choices, directions)
     entries = [
-        {
-            "path": choice.path,
-            "rank": choice.rank,
-            "alpha": check_alpha(alpha, choice.rank)
+        entry(
+            choice.path,
+            choice.rank,
+            check_alpha(alpha, choice.rank)
             * (choice.rank**0.5 if rank_stabilized else 1.0),
-            "start": "zero" if start == "eva" else start,
-            "dora": dora,
-            "formulation": formulation,
-            "seed": zlib.crc32(f"{seed}/{choice.path}".encode()),
-        }
+            start="zero" if start == "eva" else start,
+            dora=dora,
+            formulation=formulation,
+            seed=zlib.crc32(f"{seed}/{choice.path}".encode()),
+        )
         for choice in choices
         if not choice.skipped
     ]
@@ -117,10 +117,36 @@ def apply(
     model = build(
         base, entries, full, batch_norm, dropout, named, initializer=a_initializer
     )
+    _point(model, directions)
+    return model
+
+
+def entry(
+    path: str,
+    rank: int,
+    alpha: float,
+    *,
+    start: str = "zero",
+    dora: bool = False,
+    formulation: str | None = None,
+    seed: int = 0,
+) -> dict:
+    """Returns what `build` is told of one adapted layer, as plain values."""
+    return {
+        "path": path,
+        "rank": rank,
+        "alpha": alpha,
+        "start": start,
+        "dora": dora,
+        "formulation": formulation,
+        "seed": seed,
+    }
+
+
+def _point(model: keras.Model, directions: dict) -> None:
     for adapter in adapters_of(model) if directions else []:
         a = directions[adapter.path].vectors[: adapter.rank].T
         adapter.a.assign(a.reshape(adapter.a.shape).astype("float32"))
-    return model
 
 
 def _directions(base, choices: list[Choice], start: str, data: Any) -> dict:
@@ -160,7 +186,7 @@ def build(
 
     Args:
         base: built model.
-        entries: [{"path", "rank", "alpha", "start", "dora", "formulation", "seed"}].
+        entries: made by `entry`, in the order of the layers.
         train_also: paths of layers that train in full.
         batch_norm: policy.
         dropout: rate.

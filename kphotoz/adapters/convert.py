@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths, peft_file
-from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.inventory import Adapter, adapters_of, check_finite
 from kphotoz.adapters.matrices import Given, build_given, matrices_of
 from kphotoz.adapters.peft_file import PeftFactors
+from kphotoz.adapters.storage import origin_of
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import Form, form_of, form_of_kernel
 
@@ -210,8 +210,7 @@ def _theirs(adapter: Adapter) -> PeftFactors:
 
 
 def _check_only_factors(model: keras.Model, found: list[Adapter]) -> None:
-    whole = isinstance(model, AdaptedModel)
-    origin = model.spec["origin"] if whole else found[0].layer.origin
+    origin = origin_of(model)
     moved = list(origin["train_also"]) if origin else []
     if origin and origin["batch_norm"] != "freeze":
         moved.append(f"batch_norm={origin['batch_norm']!r}")

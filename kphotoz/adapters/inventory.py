@@ -151,15 +151,21 @@ def merge(model: keras.Model) -> keras.Model:
             f"Wanted: a model with adapters. Received: {model.name!r}, which has none."
         )
     check_finite(found)
-    if not isinstance(model, AdaptedModel):
-        return plain(model)
-    merged = copy_any(model.base)
+    merged = plain_copy(model)
     layers = paths.walk(merged)
-    for adapter in found:
+    for adapter in found if isinstance(model, AdaptedModel) else []:
         kernel = layers[adapter.path].kernel
         kernel.assign(kernel + adapter.update())
-    merged.trainable = True
     return merged
+
+
+def plain_copy(model: keras.Model) -> keras.Model:
+    """Returns a trainable copy of plain layers; LoRA layers come merged."""
+    if not isinstance(model, AdaptedModel):
+        return plain(model)
+    copy = copy_any(model.base)
+    copy.trainable = True
+    return copy
 
 
 # Models whose adapter is put aside for a while, as within `merged`.

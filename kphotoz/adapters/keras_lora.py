@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.adapted_model import AdaptedModel, describe
 from kphotoz.adapters.matrices import Given, build_given
 from kphotoz.adapters.planning import matching
 from kphotoz.errors import InputError
@@ -157,10 +157,8 @@ def _without_lora(model: keras.Model, enabled: dict[str, keras.Layer]) -> keras.
     """Returns a copy of a model that never had LoRA, with the kernels it had then."""
     layers = [model, *paths.walk(model).values()]
     classes = {type(layer).__name__: type(layer) for layer in layers}
-    config = keras.saving.serialize_keras_object(model)
-    config.pop("compile_config", None)
     with keras.saving.custom_object_scope(classes):
-        base = keras.saving.deserialize_keras_object(_stripped(config))
+        base = keras.saving.deserialize_keras_object(_stripped(describe(model)))
     factors = {id(getattr(x, name)) for x in enabled.values() for name in _OWN}
     old = [v for v in model.variables if id(v) not in factors]
     shapes = [(v.name, tuple(v.shape)) for v in old]

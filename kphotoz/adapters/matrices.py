@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.building import build
+from kphotoz.adapters.building import build, entry
 from kphotoz.adapters.inventory import Adapter, adapters_of
 from kphotoz.adapters.planning import plan
 
@@ -61,18 +61,7 @@ def build_given(
         rank_patterns={f"^{re.escape(p)}$": len(x.b) for p, x in given.items()},
         allow_full_rank=allow_full_rank,
     )
-    entries = [
-        {
-            "path": choice.path,
-            "rank": choice.rank,
-            "alpha": given[choice.path].alpha,
-            "start": "zero",
-            "dora": False,
-            "formulation": None,
-            "seed": 0,
-        }
-        for choice in choices
-    ]
+    entries = [entry(c.path, c.rank, given[c.path].alpha) for c in choices]
     model = build(base, entries, train_also or [], batch_norm, dropout, name)
     for adapter in adapters_of(model):
         factors = given[adapter.path]

@@ -7,15 +7,19 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
-from kphotoz.adapters.inventory import adapters_of, check_present, put_aside
+from kphotoz.adapters.inventory import (
+    adapters_of,
+    check_present,
+    plain_copy,
+    put_aside,
+)
 from kphotoz.adapters.storage import moved_layers, origin_of
-from kphotoz.adapters.swap import plain
 from kphotoz.errors import InputError
 
 __all__ = [
     "State",
     "base_state",
+    "held",
     "merged",
     "read_state",
     "slot",
@@ -51,6 +55,17 @@ def write_state(model: keras.Model, state: State) -> None:
     """Assigns values that `read_state` returned."""
     for key, variable in _variables(model).items():
         variable.assign(state[key])
+
+
+@contextlib.contextmanager
+def held(model: keras.Model, state: State) -> Iterator[None]:
+    """Within it a model holds other values; afterwards its own again."""
+    before = read_state(model)
+    write_state(model, state)
+    try:
+        yield
+    finally:
+        write_state(model, before)
 
 
 def base_state(model: keras.Model, base: keras.Model) -> State:
@@ -90,7 +105,7 @@ def merged(model: keras.Model) -> Iterator[keras.Model]:
     check_present(model, "merged()")
     found = adapters_of(model)
     sums = [paths.value(x.kernel) + x.update() for x in found]
-    held = [
+    kept = [
         (v, paths.value(v)) for x in found for v in (x.kernel, *x.variables.values())
     ]
     try:
@@ -102,7 +117,7 @@ def merged(model: keras.Model) -> Iterator[keras.Model]:
         with put_aside(model):
             yield model
     finally:
-        for variable, value in held:
+        for variable, value in kept:
             variable.assign(value)
 
 
@@ -116,11 +131,7 @@ def unmerge(model: keras.Model) -> keras.Model:
         InputError: layers that trained in full or normalisations that moved; what they
             were before is not in the model.
     """
-    if isinstance(model, AdaptedModel):
-        base = copy_any(model.base)
-        base.trainable = True
-    else:
-        base = plain(model)
+    base = plain_copy(model)
     layers = paths.walk(base)
     for one in adapters_of(model):
         layers[one.path].kernel.assign(paths.value(one.kernel))

@@ -9,7 +9,7 @@ import numpy as np
 from kphotoz import __version__
 from kphotoz.adapters import file_format, paths
 from kphotoz.adapters.adapted_model import AdaptedModel
-from kphotoz.adapters.building import build
+from kphotoz.adapters.building import build, entry
 from kphotoz.adapters.file_format import Entry, Header, Part
 from kphotoz.adapters.inventory import (
     Adapter,
@@ -99,25 +99,17 @@ def load(base: keras.Model, path: str | os.PathLike) -> keras.Model:
     match = _match(header.entries, layers)
     head = {part.path: _place(part, layers, same_base) for part in header.head}
     norms = {p.path: _place(p, layers, same_base) for p in header.normalisations}
-    ranks = {match[entry.path]: entry for entry in header.entries}
+    stored = {match[x.path]: x for x in header.entries}
     entries = [
-        {
-            "path": path,
-            "rank": ranks[path].rank,
-            "alpha": ranks[path].alpha,
-            "start": ranks[path].start,
-            "dora": ranks[path].dora,
-            "formulation": None,
-            "seed": 0,
-        }
+        entry(path, x.rank, x.alpha, start=x.start, dora=x.dora)
         for path in layers
-        if path in ranks
+        if (x := stored.get(path))
     ]
     policy, dropout, named = header.batch_norm, header.dropout, header.targets
     model = build(base, entries, list(head.values()), policy, dropout, named)
     for adapter in adapters_of(model):
         for name, variable in adapter.variables.items():
-            key = f"lora/{ranks[adapter.path].path}/{name.removeprefix('lora_')}"
+            key = f"lora/{stored[adapter.path].path}/{name.removeprefix('lora_')}"
             variable.assign(tensors[key].reshape(variable.shape))
     parts = {"norm": (header.normalisations, norms), "head": (header.head, head)}
     new = paths.walk(_root(model))

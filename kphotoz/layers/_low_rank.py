@@ -59,8 +59,8 @@ class LowRank:
         """
         if self.start != "pissa":
             return
-        kernel = np.asarray(keras.ops.convert_to_numpy(self.base_kernel), "float64")
-        matrix = kernel.transpose(self.form.order).reshape(self.form.matrix)
+        matrix = ops.convert_to_numpy(self.form.matrix_of(self.base_kernel))
+        matrix = np.asarray(matrix, "float64")
         a, b = principal_factors(matrix, self.adapter_rank, self.scale)
         for variable, value in (
             (self.lora_a, a),
