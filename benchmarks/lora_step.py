@@ -19,6 +19,7 @@ line is JSON: medians and ratios.
 import argparse
 import importlib.metadata
 import json
+import os
 import pathlib
 import resource
 import statistics
@@ -29,6 +30,7 @@ import time
 BANDS, SIZE, RANK = 5, 64, 4
 # Of the small vision transformer.
 PATCH, WIDTH, DEPTH, HEADS, MLP = 8, 192, 6, 3, 768
+PREDICTING = ("base", "merged", "merged-folded")
 RATIOS = {
     ("enable_lora", "bfloat16"): 1.4,
     ("enable_lora", "float32"): 1.1,
@@ -78,10 +80,15 @@ def keras_side(side: str, name: str):
     if side in ("full", "base"):
         return base
     if side.startswith("kphotoz"):
-        form = side.partition("-")[2] or None
-        return adapters.apply(base, RANK, formulation=form)
+        form = "kernel" if side == "kphotoz-kernel" else None
+        model = adapters.apply(base, RANK, formulation=form)
+        if side == "kphotoz-folded":
+            adapters.fold_training(model)
+        return model
     if side == "merged":
         return adapters.merge(adapters.apply(base, RANK))
+    if side == "merged-folded":
+        return adapters.fold(adapters.merge(adapters.apply(base, RANK)))
     chosen = {c.path for c in adapters.plan(base, RANK) if not c.skipped}
     for path, layer in walk(base).items():
         if path in chosen:
@@ -98,7 +105,9 @@ def keras_side(side: str, name: str):
 
 
 def run_keras(side: str, name: str, precision: str, batch: int, steps: int) -> dict:
-    """Times steps, or predictions of "base" and "merged"."""
+    """Times steps, or predictions."""
+    # TensorFlow leaves its fast kernels off on some CPUs; all sides of Keras get them.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
     import numpy as np
 
@@ -111,7 +120,7 @@ def run_keras(side: str, name: str, precision: str, batch: int, steps: int) -> d
     x, y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
 
     def step():
-        if side in ("base", "merged"):
+        if side in PREDICTING:
             model.predict_on_batch(x)
         else:
             model.train_on_batch(x, y)
@@ -181,7 +190,7 @@ def compare(options: argparse.Namespace) -> dict:
     """Returns medians and ratios of all sides, models and precisions."""
     sides = ["enable_lora", "kphotoz"]
     if not options.quick:
-        sides = ["full", *sides, "kphotoz-kernel", "base", "merged"]
+        sides = ["full", *sides, "kphotoz-folded", "kphotoz-kernel", *PREDICTING]
     sides += ["peft"] if options.peft else []
     found: dict = {}
     for name in options.models:
@@ -221,12 +230,12 @@ def last_line(found: dict, batch: int) -> dict:
     peak = {key: max(run["peak_gb"] for run in runs) for key, runs in found.items()}
     ratios = {}
     for (name, precision, side), seconds in median.items():
-        if side in ("full", "enable_lora", "peft", "kphotoz-kernel"):
+        if side in ("full", "enable_lora", "peft", "kphotoz-kernel", "kphotoz-folded"):
             ours = median[name, precision, "kphotoz"]
             ratios[f"{name} {precision} over {side}"] = round(seconds / ours, 3)
-        if side == "merged":
+        if side.startswith("merged"):
             plain = median[name, precision, "base"]
-            ratios[f"{name} {precision} merged over base"] = round(seconds / plain, 3)
+            ratios[f"{name} {precision} {side} over base"] = round(seconds / plain, 3)
         if side == "enable_lora":
             key = f"{name} {precision} memory over enable_lora"
             ours = peak[name, precision, "kphotoz"]

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line sets it
 
 # Arrays, files and text: nothing in these rooms asks Keras, so one backend says all.
 ONE_BACKEND = (

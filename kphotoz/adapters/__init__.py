@@ -7,6 +7,7 @@ from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.bank import AdapterBank
 from kphotoz.adapters.building import apply
 from kphotoz.adapters.convert import from_peft, to_peft
+from kphotoz.adapters.folding import fold, fold_training
 from kphotoz.adapters.inventory import count, merge, report
 from kphotoz.adapters.keras_lora import from_keras_lora
 from kphotoz.adapters.lora_plus import lora_plus, lora_plus_class
@@ -29,6 +30,8 @@ __all__ = [
     "check_moved",
     "count",
     "effective_rank",
+    "fold",
+    "fold_training",
     "from_keras_lora",
     "from_peft",
     "frozen_changed",

@@ -1,6 +1,7 @@
 """Functional and Sequential models rebuilt with some of their layers exchanged."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -111,12 +112,20 @@ def lora_twin(layer: keras.Layer, entry: dict, **config) -> LoRAMixin:
 
 
 def rebuild(
-    model: keras.Model, convert: Callable[[keras.Layer], keras.Layer]
+    model: keras.Model,
+    convert: Callable[[keras.Layer], keras.Layer | None],
+    carry: Callable[[keras.Layer, keras.Layer], None] | None = None,
 ) -> keras.Model:
     """Returns an uncompiled copy of a graph with `convert` applied to every leaf.
 
-    Values of weights and seeds are copied; nested Functional and Sequential models are
-    rebuilt likewise, and a layer used twice stays one layer.
+    Nested Functional and Sequential models are rebuilt likewise, and a layer used twice
+    stays one layer.
+
+    Args:
+        model: model for which `paths.is_graph` holds.
+        convert: returns the new layer in place of one, or None to leave it out.
+        carry: sets the weights of a new layer given the old one. [default: copies
+            values of weights and seeds]
     """
     done: dict[int, tuple] = {}
 
@@ -134,8 +143,8 @@ def rebuild(
 
     new_model = copy(model)
     for old, new in done.values():
-        if isinstance(old, keras.Layer) and not isinstance(old, keras.Model):
-            copy_state(old, new)
+        if isinstance(new, keras.Layer) and not isinstance(old, keras.Model):
+            (carry or copy_state)(old, new)
     return new_model
 
 
@@ -145,14 +154,19 @@ def _copy_graph(model: keras.Model, copy: Callable) -> keras.Model:
         start = keras.Input(
             batch_shape=source.shape, dtype=source.dtype, name=source.name
         )
-        return keras.Sequential([start, *map(copy, model.layers)], name=model.name)
+        layers = [layer for layer in map(copy, model.layers) if layer is not None]
+        return keras.Sequential([start, *layers], name=model.name)
     if model.compiled:
         # A second graph over the same layers, because a clone would be compiled too.
         spec = model.compute_output_spec(model.inputs)
         outputs = keras.tree.pack_sequence_as(spec, model.outputs)
         inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
         model = keras.Model(inputs, outputs, name=model.name)
-    return keras.models.clone_model(model, clone_function=copy)
+    return keras.models.clone_model(model, clone_function=copy, call_function=_call)
+
+
+def _call(layer: keras.Layer | None, *args: Any, **kwargs: Any) -> Any:
+    return args[0] if layer is None else layer(*args, **kwargs)
 
 
 def copy_state(old: keras.Layer, new: keras.Layer) -> None:

@@ -23,6 +23,7 @@ what is stored; give the layer ``dtype="float32"`` where that matters.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -45,8 +46,8 @@ class LoRAMixin(LowRank):
     """Factors, checks and storage of a LoRA layer; comes before its Keras parent.
 
     A layer says how it applies a kernel without bias and activation (`_apply`), the
-    thin operation with A (`_thin`), the product with B (`_wide`), and one factor for
-    each output (`_times`).
+    thin operation with A (`_thin`), the product with B (`_wide`), and one factor or
+    addend for each output (`_times`, `_laid_out`).
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class LoRAMixin(LowRank):
         self.origin = origin
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if self.dropout else None
+        # Returns scale and shift, (outputs,), of a normalisation folded into the layer.
+        self.affine: Callable[[], tuple] | None = None
 
     @property
     def form(self):
@@ -130,7 +133,8 @@ class LoRAMixin(LowRank):
     def _linear(self, inputs, training: bool | None):
         chosen = self.chosen(training)
         if chosen == "kernel":
-            return self._apply(inputs, self.kernel)
+            summed = ops.add(self.base_kernel, self.update())
+            return self._apply(inputs, self._cast(self._folded(summed)))
         added = self.added()
         if chosen == "factored":
             return self.factored(inputs, self.base_kernel, added)
@@ -141,6 +145,8 @@ class LoRAMixin(LowRank):
         thin = self._thin(self._drop(inputs, training), self._cast(self.lora_a))
         wide = self._wide(thin, self._cast(self.lora_b))
         outputs = self._apply(inputs, self._cast(kernel)) + self.scale * wide
+        if self.affine is not None:
+            outputs = self._times(outputs, self._cast(self.affine()[0]))
         return self._rescaled(outputs, self.base_kernel, added)
 
     def factored(self, inputs, kernel, added):
@@ -151,19 +157,29 @@ class LoRAMixin(LowRank):
             kernel: the frozen kernel.
             added: what `added` returns.
         """
-        summed = ops.stop_gradient(ops.add(kernel, added))
+        summed = ops.stop_gradient(self._folded(ops.add(kernel, added)))
         outputs = self._apply(inputs, self._cast(summed))
         thin = self._thin(ops.stop_gradient(inputs), self._cast(self.lora_a))
-        wide = self.scale * self._wide(thin, self._cast(self.lora_b))
+        b = self._cast(self._folded(self.lora_b))
+        wide = self.scale * self._wide(thin, b)
         # Adds zero, with the gradients of A and B.
         outputs = outputs + (wide - ops.stop_gradient(wide))
         return self._rescaled(outputs, kernel, added)
 
     def finished(self, outputs):
         """Returns the outputs with bias and activation."""
-        if self.bias is not None:
-            outputs = ops.add(outputs, self._laid_out_bias())
+        bias = self.bias
+        if self.affine is not None:
+            scale, bias = self.affine()
+            bias = bias if self.bias is None else self.bias * scale + bias
+            bias = self._cast(bias)
+        if bias is not None:
+            outputs = ops.add(outputs, self._laid_out(bias))
         return outputs if self.activation is None else self.activation(outputs)
+
+    def _folded(self, kernel):
+        # Kernels and B alike end in the axis of the outputs.
+        return kernel if self.affine is None else kernel * self.affine()[0]
 
     def _rescaled(self, outputs, kernel, added):
         if not self.dora:

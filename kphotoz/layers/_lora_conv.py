@@ -26,13 +26,10 @@ class LoRAConvMixin(LoRAMixin):
             data_format=self.data_format,
         )
 
-    def _laid_out_bias(self):
-        return self._along_channels(self.bias)
-
     def _times(self, outputs, values):
-        return outputs * self._along_channels(values)
+        return outputs * self._laid_out(values)
 
-    def _along_channels(self, values):
+    def _laid_out(self, values):
         ones = (1,) * len(self.kernel_size)
         last = self.data_format == "channels_last"
         return ops.reshape(values, (1, *ones, -1) if last else (1, -1, *ones))

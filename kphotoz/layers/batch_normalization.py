@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 __all__ = ["BATCH_NORM_POLICIES", "BatchNormalization"]
 
@@ -44,6 +45,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 f"Wanted: policy one of {BATCH_NORM_POLICIES}. Received: {policy!r}."
             )
         self.policy = policy
+        self.folded = False  # the layer before does this one's work
 
     def add_weight(self, *args: Any, trainable: bool = True, **kwargs: Any):
         """Adds a weight that trains only under the policy "train"."""
@@ -51,8 +53,17 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return super().add_weight(*args, trainable=trainable, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
+        if self.folded:
+            return inputs
         training = training and self.policy != "freeze"
         return super().call(inputs, training=training, mask=mask)
+
+    def affine(self) -> tuple:
+        """Returns scale and shift, (channels,) float32, that inference applies."""
+        scale = ops.rsqrt(self.moving_variance + self.epsilon)
+        scale = scale if self.gamma is None else scale * self.gamma
+        shift = -self.moving_mean * scale
+        return scale, shift if self.beta is None else shift + self.beta
 
     def get_config(self) -> dict:
         return super().get_config() | {"policy": self.policy}

@@ -56,8 +56,8 @@ class LoRADense(LoRAMixin, keras.layers.Dense):
     def _wide(self, thin, b):
         return ops.matmul(thin, b)
 
-    def _laid_out_bias(self):
-        return self.bias
+    def _laid_out(self, values):
+        return values
 
     def _times(self, outputs, values):
         return outputs * values

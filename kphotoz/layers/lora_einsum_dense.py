@@ -64,8 +64,8 @@ class LoRAEinsumDense(LoRAMixin, keras.layers.EinsumDense):
         labels = self._labels(self._input_axes(thin))
         return ops.einsum("{t},{b}->{y}".format(**labels), thin, b)
 
-    def _laid_out_bias(self):
-        return self.bias
+    def _laid_out(self, values):
+        return values
 
     def _times(self, outputs, values):
         kept = self.lora_b.shape[1:]

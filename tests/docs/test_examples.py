@@ -48,6 +48,25 @@ def test_python_of_a_page_runs_from_top_to_bottom(codes, tmp_path, monkeypatch):
         exec(compile(code, f"block {number}", "exec"), names)
 
 
+def named_tests():
+    found = {
+        match
+        for page in PAGES
+        for match in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text())
+    }
+    return sorted(found)
+
+
+def test_documents_name_tests():
+    assert len(named_tests()) > 40
+
+
+@pytest.mark.parametrize(("path", "name"), named_tests())
+def test_a_test_that_a_document_names_is_there(path, name):
+    text = (ROOT / path).read_text()
+    assert not name or f"def {name}(" in text
+
+
 @pytest.mark.parametrize("line", commands())
 def test_command_has_the_options_that_the_document_shows(line):
     words = shlex.split(line, comments=True)[1:]
