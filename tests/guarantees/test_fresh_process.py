@@ -64,7 +64,7 @@ def _every_layer():
 
 
 def _adapted(base):
-    """Models with the default, DoRA and PiSSA; A and B start at values all their own."""
+    """Models with the default form, with DoRA and with PiSSA."""
     options = {
         "every_layer": {"formulation": "factored"},
         "dora": {"dora": True, "formulation": "factored"},
