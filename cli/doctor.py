@@ -59,6 +59,7 @@ def _facts() -> dict:
         "devices": ", ".join(found["devices"]),
         "precision": found["precision"],
         "jit": "on" if found["jit"] else "off",
+        "onednn": "on" if found["onednn"] == "1" else "off",
         "cores": found["cores"],
         "data folder": f"{folder} ({free:.0f} GB free)",
         **{name: version for name, version in found["versions"].items() if version},

@@ -30,7 +30,7 @@ def describe(seed: int | None = None) -> dict:
         "backend": backend.name(),
         "precision": keras.config.dtype_policy().name,
         "jit": backend.jit_compile(),
-        # TensorFlow's own choice, which depends on the CPU, is None here.
+        # Of TensorFlow: "1", "0", or None where it chooses by the CPU.
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "devices": sorted(keras.distribution.list_devices()),
         "machine": platform.machine(),
