@@ -8,15 +8,16 @@ Rivals: `enable_lora` of Keras 3 on the same layers; PEFT on PyTorch, channels l
 with autocast for bfloat16; full fine-tuning in Keras. Like for like: rank 4 on every
 convolution and linear layer that kphotoz adapts, batch normalisation in inference mode
 in all but full fine-tuning, no dropout, AdamW, no jit. Each measurement is a process of
-its own and the sides take turns. Prediction with the merged model is timed against the
-plain base. Where a CPU has no bfloat16 instructions only float32 is measured. The last
-line is JSON: medians and ratios.
+its own and the sides take turns. Prediction with the merged model and the plain base is
+timed in one process, batch by batch. Where a CPU has no bfloat16 instructions only
+float32 is measured. The last line is JSON: medians and ratios.
 
     python benchmarks/lora_step.py --quick
     python benchmarks/lora_step.py --peft /path/to/python/with/torch/and/peft
 """
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -30,7 +31,6 @@ import time
 BANDS, SIZE, RANK = 5, 64, 4
 # Of the small vision transformer.
 PATCH, WIDTH, DEPTH, HEADS, MLP = 8, 192, 6, 3, 768
-PREDICTING = ("base", "merged", "merged-folded")
 RATIOS = {
     ("enable_lora", "bfloat16"): 1.4,
     ("enable_lora", "float32"): 1.1,
@@ -77,7 +77,7 @@ def keras_side(side: str, name: str):
     from kphotoz.adapters.paths import walk
 
     base = MODELS[name]()
-    if side in ("full", "base"):
+    if side == "full":
         return base
     if side.startswith("kphotoz"):
         form = "kernel" if side == "kphotoz-kernel" else None
@@ -85,10 +85,6 @@ def keras_side(side: str, name: str):
         if side == "kphotoz-folded":
             adapters.fold_training(model)
         return model
-    if side == "merged":
-        return adapters.merge(adapters.apply(base, RANK))
-    if side == "merged-folded":
-        return adapters.fold(adapters.merge(adapters.apply(base, RANK)))
     chosen = {c.path for c in adapters.plan(base, RANK) if not c.skipped}
     for path, layer in walk(base).items():
         if path in chosen:
@@ -104,8 +100,8 @@ def keras_side(side: str, name: str):
     return base
 
 
-def run_keras(side: str, name: str, precision: str, batch: int, steps: int) -> dict:
-    """Times steps, or predictions."""
+def start_keras(precision: str, batch: int):
+    """Sets Keras up; returns images and labels on the device."""
     # TensorFlow leaves its fast kernels off on some CPUs; all sides of Keras get them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
@@ -113,19 +109,37 @@ def run_keras(side: str, name: str, precision: str, batch: int, steps: int) -> d
 
     policy = {"bfloat16": "mixed_bfloat16"}.get(precision, precision)
     keras.config.set_dtype_policy(policy)
-    model = keras_side(side, name)
-    model.compile(keras.optimizers.AdamW(1e-4), "mse", jit_compile=False)
     x = np.random.default_rng(0).normal(size=(batch, SIZE, SIZE, BANDS))
     x, y = x.astype("float32"), np.zeros((batch, 1), "float32")
-    x, y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
+    return keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
 
-    def step():
-        if side in PREDICTING:
-            model.predict_on_batch(x)
-        else:
-            model.train_on_batch(x, y)
 
-    return timed(step, steps)
+def run_keras(side: str, name: str, precision: str, batch: int, steps: int) -> dict:
+    """Times training steps of one side."""
+    x, y = start_keras(precision, batch)
+    import keras
+
+    model = keras_side(side, name)
+    model.compile(keras.optimizers.AdamW(1e-4), "mse", jit_compile=False)
+    return timed({"seconds": lambda: model.train_on_batch(x, y)}, steps)
+
+
+def run_predictions(name: str, precision: str, batch: int, steps: int) -> dict:
+    """Times the plain base against merged models, batch by batch in one process."""
+    x, _ = start_keras(precision, batch)
+    from kphotoz import adapters
+
+    base = MODELS[name]()
+    merged = adapters.merge(adapters.apply(base, RANK))
+    models = {"base": base, "merged": merged}
+    if name == "resnet18":  # the other has no normalisation of batches
+        models["merged-folded"] = adapters.fold(merged)
+    for model in models.values():
+        model.compile(jit_compile=False)
+    calls = {
+        side: functools.partial(m.predict_on_batch, x) for side, m in models.items()
+    }
+    return timed(calls, 3 * steps)
 
 
 def run_peft(name: str, precision: str, batch: int, steps: int) -> dict:
@@ -161,20 +175,20 @@ def run_peft(name: str, precision: str, batch: int, steps: int) -> dict:
         loss.backward()
         optimizer.step()
 
-    return timed(step, steps)
+    return timed({"seconds": step}, steps)
 
 
-def timed(step, steps: int) -> dict:
-    """Returns the median seconds of a step after three warm ones, and the peak."""
-    for _ in range(3):
-        step()
-    seconds = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
+def timed(calls: dict, steps: int) -> dict:
+    """Returns the median seconds of each call after three warm ones, and the peak."""
+    seconds: dict = {name: [] for name in calls}
+    for _ in range(3 + steps):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {"seconds": statistics.median(seconds), "peak_gb": peak}
+    medians = {name: statistics.median(each[3:]) for name, each in seconds.items()}
+    return medians | {"peak_gb": peak}
 
 
 def measure(python: str, *arguments: str) -> dict:
@@ -190,7 +204,7 @@ def compare(options: argparse.Namespace) -> dict:
     """Returns medians and ratios of all sides, models and precisions."""
     sides = ["enable_lora", "kphotoz"]
     if not options.quick:
-        sides = ["full", *sides, "kphotoz-folded", "kphotoz-kernel", *PREDICTING]
+        sides = ["full", *sides, "kphotoz-folded", "kphotoz-kernel", "predict"]
     sides += ["peft"] if options.peft else []
     found: dict = {}
     for name in options.models:
@@ -201,15 +215,20 @@ def compare(options: argparse.Namespace) -> dict:
                     one = measure(
                         python, side, name, precision, *map(str, options.size)
                     )
-                    found.setdefault((name, precision, side), []).append(one)
-            summary(found, name, precision, sides, options.size[0])
+                    peak = one.pop("peak_gb")
+                    for part, seconds in one.items():
+                        key = (name, precision, side if part == "seconds" else part)
+                        run = {"seconds": seconds, "peak_gb": peak}
+                        found.setdefault(key, []).append(run)
+            summary(found, name, precision, options.size[0])
     return found
 
 
-def summary(found, name, precision, sides, batch) -> None:
+def summary(found, name, precision, batch) -> None:
     """Prints the images per second of each side."""
-    for side in sides:
-        runs = found[name, precision, side]
+    for (model, policy, side), runs in found.items():
+        if (model, policy) != (name, precision):
+            continue
         rate = batch / statistics.median(r["seconds"] for r in runs)
         peak = max(r["peak_gb"] for r in runs)
         print(f"{name:9} {precision:9} {side:15} {rate:8.1f} img/s {peak:5.2f} GB")
@@ -269,6 +288,8 @@ def main() -> None:
         size = int(batch), int(steps)
         if side == "peft":
             print(json.dumps(run_peft(name, precision, *size)))
+        elif side == "predict":
+            print(json.dumps(run_predictions(name, precision, *size)))
         else:
             print(json.dumps(run_keras(side, name, precision, *size)))
         return
