@@ -7,10 +7,11 @@ float32, on any CPU, 1.1 times as many as `enable_lora`.
 Rivals: `enable_lora` of Keras 3 on the same layers; PEFT on PyTorch, channels last,
 with autocast for bfloat16; full fine-tuning in Keras. Like for like: rank 4 on every
 convolution and linear layer that kphotoz adapts, batch normalisation in inference mode
-in all but full fine-tuning, no dropout, AdamW, no jit. Each measurement is a process of
-its own and the sides take turns. Prediction with the merged model and the plain base is
-timed in one process, batch by batch. Where a CPU has no bfloat16 instructions only
-float32 is measured. The last line is JSON: medians and ratios.
+in all but full fine-tuning, no dropout, AdamW, no jit. The Keras sides take turns step
+by step in one process, the base and the merged models likewise in predictions; PEFT has
+a process between them. Peak memory is that of processes with one side alone. Where a
+CPU has no bfloat16 instructions only float32 is measured. The last line is JSON:
+medians and ratios.
 
     python benchmarks/lora_step.py --quick
     python benchmarks/lora_step.py --peft /path/to/python/with/torch/and/peft
@@ -19,6 +20,7 @@ float32 is measured. The last line is JSON: medians and ratios.
 import argparse
 import functools
 import importlib.metadata
+import itertools
 import json
 import os
 import pathlib
@@ -31,6 +33,7 @@ import time
 BANDS, SIZE, RANK = 5, 64, 4
 # Of the small vision transformer.
 PATCH, WIDTH, DEPTH, HEADS, MLP = 8, 192, 6, 3, 768
+FORMS = ["kphotoz-folded", "kphotoz-kernel"]
 RATIOS = {
     ("enable_lora", "bfloat16"): 1.4,
     ("enable_lora", "float32"): 1.1,
@@ -114,14 +117,17 @@ def start_keras(precision: str, batch: int):
     return keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
 
 
-def run_keras(side: str, name: str, precision: str, batch: int, steps: int) -> dict:
-    """Times training steps of one side."""
+def run_keras(sides: str, name: str, precision: str, batch: int, steps: int) -> dict:
+    """Times training steps of sides joined by "+", which take turns step by step."""
     x, y = start_keras(precision, batch)
     import keras
 
-    model = keras_side(side, name)
-    model.compile(keras.optimizers.AdamW(1e-4), "mse", jit_compile=False)
-    return timed({"seconds": lambda: model.train_on_batch(x, y)}, steps)
+    calls = {}
+    for side in sides.split("+"):
+        model = keras_side(side, name)
+        model.compile(keras.optimizers.AdamW(1e-4), "mse", jit_compile=False)
+        calls[side] = functools.partial(model.train_on_batch, x, y)
+    return timed(calls, steps)
 
 
 def run_predictions(name: str, precision: str, batch: int, steps: int) -> dict:
@@ -175,7 +181,7 @@ def run_peft(name: str, precision: str, batch: int, steps: int) -> dict:
         loss.backward()
         optimizer.step()
 
-    return timed({"seconds": step}, steps)
+    return timed({"peft": step}, steps)
 
 
 def timed(calls: dict, steps: int) -> dict:
@@ -200,38 +206,27 @@ def measure(python: str, *arguments: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(options: argparse.Namespace) -> dict:
-    """Returns medians and ratios of all sides, models and precisions."""
-    sides = ["enable_lora", "kphotoz"]
-    if not options.quick:
-        sides = ["full", *sides, "kphotoz-folded", "kphotoz-kernel", "predict"]
-    sides += ["peft"] if options.peft else []
-    found: dict = {}
-    for name in options.models:
-        for precision in options.precisions:
-            for _ in range(options.repeats):
-                for side in sides:
-                    python = options.peft if side == "peft" else sys.executable
-                    one = measure(
-                        python, side, name, precision, *map(str, options.size)
-                    )
-                    peak = one.pop("peak_gb")
-                    for part, seconds in one.items():
-                        key = (name, precision, side if part == "seconds" else part)
-                        run = {"seconds": seconds, "peak_gb": peak}
-                        found.setdefault(key, []).append(run)
-            summary(found, name, precision, options.size[0])
-    return found
-
-
-def summary(found, name, precision, batch) -> None:
-    """Prints the images per second of each side."""
-    for (model, policy, side), runs in found.items():
-        if (model, policy) != (name, precision):
-            continue
-        rate = batch / statistics.median(r["seconds"] for r in runs)
-        peak = max(r["peak_gb"] for r in runs)
-        print(f"{name:9} {precision:9} {side:15} {rate:8.1f} img/s {peak:5.2f} GB")
+def compare(options: argparse.Namespace) -> tuple[dict, dict]:
+    """Returns {(model, precision, side): seconds of each turn}, and peaks in GB."""
+    pair = ["enable_lora", "kphotoz"]
+    sides = "+".join(pair if options.quick else ["full", *pair, *FORMS])
+    seconds: dict = {}
+    peaks: dict = {}
+    for name, precision in itertools.product(options.models, options.precisions):
+        what = (name, precision, *map(str, options.size))
+        for _ in range(options.repeats):
+            found = measure(sys.executable, sides, *what)
+            if not options.quick:
+                found |= measure(sys.executable, "predict", *what)
+            if options.peft:
+                found |= measure(options.peft, "peft", *what)
+            del found["peak_gb"]
+            for side, each in found.items():
+                seconds.setdefault((name, precision, side), []).append(each)
+            for side in pair:  # alone, for the peak
+                one = measure(sys.executable, side, *what[:3], "2")
+                peaks.setdefault((name, precision, side), []).append(one["peak_gb"])
+    return seconds, peaks
 
 
 def has_bfloat16() -> bool:
@@ -240,30 +235,29 @@ def has_bfloat16() -> bool:
     return info.exists() and "bf16" in info.read_text()
 
 
-def last_line(found: dict, batch: int) -> dict:
-    """Returns the medians and the ratios that are claimed."""
-    median = {
-        key: statistics.median(run["seconds"] for run in runs)
-        for key, runs in found.items()
-    }
-    peak = {key: max(run["peak_gb"] for run in runs) for key, runs in found.items()}
+def last_line(seconds: dict, peaks: dict, batch: int) -> dict:
+    """Returns the medians and the ratios."""
+    median = {key: statistics.median(turns) for key, turns in seconds.items()}
     ratios = {}
-    for (name, precision, side), seconds in median.items():
-        if side in ("full", "enable_lora", "peft", "kphotoz-kernel", "kphotoz-folded"):
-            ours = median[name, precision, "kphotoz"]
-            ratios[f"{name} {precision} over {side}"] = round(seconds / ours, 3)
-        if side.startswith("merged"):
+    for (name, precision, side), each in median.items():
+        key = f"{name} {precision}"
+        if side in ("merged", "merged-folded"):
             plain = median[name, precision, "base"]
-            ratios[f"{name} {precision} {side} over base"] = round(seconds / plain, 3)
+            ratios[f"{key} {side} over base"] = round(each / plain, 3)
+        elif side not in ("kphotoz", "base"):
+            ours = median[name, precision, "kphotoz"]
+            ratios[f"{key} over {side}"] = round(each / ours, 3)
+    peak = {key: statistics.median(turns) for key, turns in peaks.items()}
+    for name, precision, side in peak:
         if side == "enable_lora":
-            key = f"{name} {precision} memory over enable_lora"
-            ours = peak[name, precision, "kphotoz"]
-            ratios[key] = round(ours / peak[name, precision, side], 3)
+            ours = peak[name, precision, "kphotoz"] / peak[name, precision, side]
+            ratios[f"{name} {precision} memory over enable_lora"] = round(ours, 3)
     names = ("keras", "tensorflow", "jax", "kphotoz")
     return {
         "images_per_second": {
-            " ".join(key): round(batch / seconds, 1) for key, seconds in median.items()
+            " ".join(key): round(batch / each, 1) for key, each in median.items()
         },
+        "peak_gb": {" ".join(key): round(each, 3) for key, each in peak.items()},
         "ratios": ratios,
         "claimed": {" ".join(key): value for key, value in RATIOS.items()},
         "batch": batch,
@@ -295,8 +289,10 @@ def main() -> None:
         return
     options.size = (32, 3) if options.quick else (128, 10)
     options.repeats = 1 if options.quick else options.repeats
-    found = compare(options)
-    print(json.dumps(last_line(found, options.size[0])))
+    found = last_line(*compare(options), options.size[0])
+    for side, rate in found["images_per_second"].items():
+        print(f"{side:35} {rate:8.1f} img/s")
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
