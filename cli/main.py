@@ -3,7 +3,9 @@
 import importlib
 import logging
 import os
+import signal
 import sys
+from typing import Any
 
 import click
 
@@ -56,11 +58,22 @@ def group() -> None:
 def main() -> None:
     """Runs the command line; exit status 0 success, 1 told error, 2 wrong usage."""
     _prepare_backends()
+    signal.signal(signal.SIGTERM, _stop)
     try:
         group(prog_name="kphotoz")
     except InputError as error:
         click.echo("Error: " + " ".join(str(error).split()), err=True)
         sys.exit(1)
+
+
+def _stop(number: int, _: Any) -> None:
+    """Ends the command as SIGTERM asks, with what is half-written removed."""
+    click.echo(
+        "Stopped by SIGTERM. What was finished is kept: repeat the command, with "
+        "--resume if it has that option.",
+        err=True,
+    )
+    sys.exit(128 + number)
 
 
 def _prepare_backends() -> None:

@@ -8,11 +8,15 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+import filelock
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from kphotoz.errors import InputError
 
-__all__ = ["atomic", "hash_arrays", "hash_file", "write_json", "write_text"]
+__all__ = ["atomic", "exclusive", "hash_arrays", "hash_file"]
+__all__ += ["write_json", "write_tensors", "write_text"]
 
 
 @contextlib.contextmanager
@@ -31,18 +35,64 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         yield aside
         os.replace(aside, path)
     except OSError as error:
-        raise InputError(
-            f"Wanted: a place to write {path}. Received: {error.strerror or error}. "
-            "Choose another output or free the space."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[None]:
+    """Lets one process at a time into the block; the end of a process frees it.
+
+    Args:
+        lock: path of a file that exists while the block runs, and after a kill.
+        writes: path that the block writes to, for the message.
+
+    Raises:
+        InputError: another process is in the block, or the file cannot be written.
+    """
+    lock = pathlib.Path(lock)
+    held = filelock.FileLock(lock, timeout=0)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except filelock.Timeout:
+        raise InputError(
+            f"Wanted: a place that no other run writes to. Received: {writes}, where "
+            "one is at work. Wait for its end, or choose another --out."
+        ) from None
+    except OSError as error:
+        raise _unwritable(writes, error) from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        held.release()
+
+
+def _unwritable(path: str | os.PathLike, error: OSError) -> InputError:
+    return InputError(
+        f"Wanted: a place to write {path}. Received: {error.strerror or error}. "
+        "Choose another output or free the space."
+    )
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` to `path` atomically."""
     with atomic(path) as aside:
         aside.write_text(text)
+
+
+def write_tensors(
+    path: str | os.PathLike, tensors: dict[str, np.ndarray], metadata: dict[str, str]
+) -> None:
+    """Writes arrays to a safetensors file atomically."""
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    with atomic(path) as aside:
+        try:
+            safetensors.numpy.save_file(tensors, aside, metadata)
+        except safetensors.SafetensorError as error:  # a full disk, for example
+            raise OSError(str(error)) from error
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

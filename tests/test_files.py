@@ -1,10 +1,12 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.files import atomic, hash_arrays, write_json
+from kphotoz.files import atomic, exclusive, hash_arrays, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -35,3 +37,24 @@ def test_unknown_names_get_their_nearest():
 def test_a_full_or_missing_place_is_an_input_error():
     with pytest.raises(InputError, match="a place to write"), atomic("/proc/x/y.txt"):
         pass
+
+
+def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
+    lock = tmp_path / ".lock"
+    code = (
+        "import sys, time; from kphotoz.files import exclusive\n"
+        "with exclusive(sys.argv[1], 'runs/a'): print('in', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(InputError, match=f"no other run.*Received: {tmp_path}"):
+        with exclusive(lock, tmp_path):
+            pass
+    other.kill()
+    other.communicate()
+    assert lock.exists()  # a kill leaves the file, and nobody holds it
+    with exclusive(lock, tmp_path):
+        assert lock.exists()
+    assert not lock.exists()

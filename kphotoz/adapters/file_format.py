@@ -14,10 +14,9 @@ from typing import Literal
 import numpy as np
 import pydantic
 import safetensors
-import safetensors.numpy
 
 from kphotoz.errors import InputError
-from kphotoz.files import atomic
+from kphotoz.files import write_tensors
 
 __all__ = ["Entry", "Header", "Part", "read", "write"]
 
@@ -81,9 +80,7 @@ def write(
     Raises:
         InputError: the place cannot be written to.
     """
-    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-    with atomic(path) as aside:
-        safetensors.numpy.save_file(tensors, aside, {_KEY: header.model_dump_json()})
+    write_tensors(path, tensors, {_KEY: header.model_dump_json()})
 
 
 def read(path: str | os.PathLike) -> tuple[Header, dict[str, np.ndarray]]:

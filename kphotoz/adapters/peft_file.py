@@ -18,10 +18,9 @@ from typing import Literal
 import numpy as np
 import pydantic
 import safetensors
-import safetensors.numpy
 
 from kphotoz.errors import InputError, told
-from kphotoz.files import atomic, write_json
+from kphotoz.files import write_json, write_tensors
 
 __all__ = ["PeftFactors", "read", "write"]
 
@@ -229,10 +228,9 @@ def write(folder: str | os.PathLike, factors: dict[str, PeftFactors]) -> None:
     for module, x in factors.items():
         for name, value in (("A", x.a), ("B", x.b)):
             key = f"base_model.model.{module}.lora_{name}.weight"
-            tensors[key] = np.ascontiguousarray(value, "float32")
+            tensors[key] = np.asarray(value, "float32")
     folder = pathlib.Path(folder)
-    with atomic(folder / _TENSORS) as aside:
-        safetensors.numpy.save_file(tensors, aside, {"format": "pt"})
+    write_tensors(folder / _TENSORS, tensors, {"format": "pt"})
     write_json(folder / _CONFIG, config)
 
 

@@ -42,7 +42,19 @@ def compare(
     regimes = expand(regimes, recipe.sweep, recipe.overrides)
     base = regime_of_base(recipe.overrides.get("base"))
     folder = RunFolder(out)
-    folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
+    with folder.alone():
+        folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
+        experiment = _run_jobs(recipe, base, regimes, out, reporter)
+    return experiment, regimes
+
+
+def _run_jobs(
+    recipe: Recipe,
+    base: Regime,
+    regimes: list[Regime],
+    out: pathlib.Path,
+    reporter: Reporter,
+) -> Experiment:
     reporter.line("opening the surveys")
     experiment = Experiment.open(recipe)
     for name, splits in (("source", experiment.source), ("target", experiment.target)):
@@ -63,8 +75,8 @@ def compare(
                 _work(job, known[job.regime], fold, out, job_folder, reporter)
             step.advance()
     # Equal comparisons have equal environments, so this is safe to write again.
-    folder.save_json("environment", environment.describe())
-    return experiment, regimes
+    RunFolder(out).save_json("environment", environment.describe())
+    return experiment
 
 
 def _work(

@@ -54,24 +54,25 @@ def fit(
     identity += f"# fit {name} seed {seed} fraction {fraction:g}"
     if model is not None:
         identity += f" base {hash_file(model)}"
-    folder.claim(identity + "\n", resume)
-    if folder.finished:
-        reporter.line("this run has ended already")
-        return folder.read_json("metrics")
-    # One model has one test set: the survey's own.
-    experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
-    settings = settings_of(regime, experiment)
-    result = run(
-        regime,
-        experiment,
-        seed=seed,
-        fraction=fraction,
-        base=model,
-        settings=settings,
-        checkpoints=folder.path / "checkpoints",
-        log=reporter.line,
-    )
-    return _write(result, regime, experiment, folder, base, seed)
+    with folder.alone():
+        folder.claim(identity + "\n", resume)
+        if folder.finished:
+            reporter.line("this run has ended already")
+            return folder.read_json("metrics")
+        # One model has one test set: the survey's own.
+        experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
+        settings = settings_of(regime, experiment)
+        result = run(
+            regime,
+            experiment,
+            seed=seed,
+            fraction=fraction,
+            base=model,
+            settings=settings,
+            checkpoints=folder.path / "checkpoints",
+            log=reporter.line,
+        )
+        return _write(result, regime, experiment, folder, base, seed)
 
 
 def _regime(recipe: Recipe, name: str) -> regimes.Regime:

@@ -12,10 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from kphotoz.errors import InputError
-from kphotoz.files import atomic
+from kphotoz.files import write_tensors
 
 __all__ = ["load", "save", "state", "restore"]
 
@@ -52,12 +51,11 @@ def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 def save(path: pathlib.Path, arrays: dict[str, np.ndarray], facts: Any) -> None:
     """Writes arrays and JSON-able facts to one file, atomically."""
-    with atomic(path) as aside:
-        # safetensors lifts some zero-dimensional arrays to one: keep the shapes aside.
-        flat = {name: np.atleast_1d(array) for name, array in arrays.items()}
-        shapes = {name: array.shape for name, array in arrays.items()}
-        header = {"facts": json.dumps(facts), "shapes": json.dumps(shapes)}
-        safetensors.numpy.save_file(flat, aside, metadata=header)
+    # safetensors lifts some zero-dimensional arrays to one: keep the shapes aside.
+    flat = {name: np.atleast_1d(array) for name, array in arrays.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    header = {"facts": json.dumps(facts), "shapes": json.dumps(shapes)}
+    write_tensors(path, flat, header)
 
 
 def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Any]:

@@ -3,6 +3,7 @@
 Equal runs write equal bytes, but for `cost.json`, which holds times and memory.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -17,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kphotoz.errors import InputError
-from kphotoz.files import atomic, hash_file, write_json, write_text
+from kphotoz.files import atomic, exclusive, hash_file, write_json, write_text
 
 __all__ = ["RunFolder", "write_parquet"]
 
 _IDENTITY = "recipe.yaml"
+_LOCK = ".lock"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 
 
@@ -35,6 +37,14 @@ class RunFolder:
     def __init__(self, path: pathlib.Path | str) -> None:
         self.path = pathlib.Path(path)
 
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which no other process may write into the folder.
+
+        Raises:
+            InputError: one does, or the folder cannot be written to.
+        """
+        return exclusive(self.path / _LOCK, self.path)
+
     def claim(self, identity: str, resume: bool) -> None:
         """Creates the folder for a run with this resolved recipe, or goes on in it.
 
@@ -44,9 +54,8 @@ class RunFolder:
         """
         recipe = self.path / _IDENTITY
         # A run that was refused before it began leaves nothing but its recipe.
-        occupied = self.path.is_file() or (
-            self.path.is_dir() and {p.name for p in self.path.iterdir()} - {_IDENTITY}
-        )
+        found = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
+        occupied = self.path.is_file() or found - {_IDENTITY, _LOCK}
         if occupied and not resume:
             raise InputError(
                 f"Wanted: a new or empty folder. Received: {self.path}, which exists. "

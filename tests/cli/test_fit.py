@@ -75,36 +75,47 @@ def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp
     assert not merged.exists()
 
 
-def test_a_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
-    surveys, tiny, tmp_path
+def test_a_stopped_and_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
+    kphotoz, surveys, tiny, tmp_path
 ):
     code = (
         "from kphotoz.training import loop; loop._CHECKPOINT_SECONDS = 0.0; "
         "import sys; sys.argv = ['kphotoz', *sys.argv[1:]]; "
         "from kphotoz_cli.main import main; main()"
     )
-    command = [sys.executable, "-c", code, "fit", "--regime=from_scratch"]
-    command += [*surveys["data"], *tiny, "--set=training.epochs=8", "--seed=3"]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    arguments = ["fit", "--regime=from_scratch", *surveys["data"], *tiny]
+    arguments += ["--set=training.epochs=8", "--seed=3"]
+    killed = tmp_path / "killed"
+    checkpoint = killed / "checkpoints" / "last.safetensors"
 
-    def start(out, *more):
-        return subprocess.Popen(
-            [*command, "--out", str(out), *more],
-            env=environment,
-            stderr=subprocess.DEVNULL,
+    def written():
+        return checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+
+    def stop(number, *more):
+        """Stops a run after its next checkpoint; returns its status and last words."""
+        before = written()
+        run = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments, "--out", str(killed), *more],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        deadline = time.monotonic() + 120
+        while written() == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with pytest.raises(InputError, match="no other run writes to"):
+            kphotoz(*arguments, "--out", killed, "--resume")
+        run.send_signal(number)
+        told = run.communicate(timeout=60)[1]
+        assert not (killed / "model.keras").exists()
+        return run.returncode, told.strip().splitlines()[-1:]
 
-    whole = start(tmp_path / "whole")
-    assert whole.wait(120) == 0
-    killed = start(tmp_path / "killed")
-    checkpoint = tmp_path / "killed" / "checkpoints" / "last.safetensors"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not (tmp_path / "killed" / "model.keras").exists()
-    resumed = start(tmp_path / "killed", "--resume")
-    assert resumed.wait(120) == 0
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    status, told = stop(signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM
+    assert "repeat the command, with --resume" in told[0]
+    assert not list(killed.rglob("*partial*"))
+    assert stop(signal.SIGKILL, "--resume")[0] == -signal.SIGKILL
+    kphotoz(*arguments, "--out", killed, "--resume")
+    kphotoz(*arguments, "--out", tmp_path / "whole")
+    assert contents(killed) == contents(tmp_path / "whole")

@@ -1,0 +1,75 @@
+"""No room: each writer tells it in one line and leaves nothing behind.
+
+A limit on the size of files stands in for a full disk: writing fails midway with an
+error of the operating system, as it does there.
+"""
+
+import contextlib
+import resource
+
+import keras
+import numpy as np
+import pytest
+
+from kphotoz import adapters, files
+from kphotoz.errors import InputError
+from kphotoz.prediction.writers import open_writer
+from kphotoz.training import checkpoint
+from kphotoz.training.run_folder import RunFolder, write_parquet
+
+ROWS = 20_000
+NOISE = np.random.default_rng(0).normal(size=ROWS)
+
+
+@contextlib.contextmanager
+def little_room(size=4096):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def model():
+    inputs = keras.Input((100,))
+    wide = keras.layers.Dense(100, name="wide")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(wide))
+
+
+def write_table(path):
+    with files.atomic(path) as aside:
+        kinds = {"z_pred": "float64"}
+        with contextlib.closing(open_writer(aside, kinds, ROWS, {})) as writer:
+            writer.write({"z_pred": NOISE})
+
+
+def write_adapter(path, model):
+    adapters.save(adapters.apply(model, rank=40, targets="wide"), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.json", lambda path, _: files.write_json(path, NOISE)),
+        ("a.txt", lambda path, _: files.write_text(path, "x" * ROWS)),
+        ("b.parquet", lambda path, _: write_parquet(path, {"x": NOISE})),
+        ("c.safetensors", lambda path, _: checkpoint.save(path, {"x": NOISE}, {})),
+        ("model.keras", lambda path, m: RunFolder(path.parent).save_model(m)),
+        ("e.safetensors", write_adapter),
+        ("f.parquet", lambda path, _: write_table(path)),
+        ("f.csv", lambda path, _: write_table(path)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
+    name, write, model, tmp_path
+):
+    path = tmp_path / name
+    with little_room(), pytest.raises(InputError, match="a place to write") as caught:
+        write(path, model)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    write(path, model)
+    assert path.stat().st_size > 4096
