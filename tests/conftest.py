@@ -28,17 +28,21 @@ ONE_BACKEND = (
 BOTH_BACKENDS = "tests/data/test_batches.py"
 
 
-# Comparisons of many small models: on JAX compilation makes them slow, so there they
-# belong to the large tests.
+# Comparisons of many small models, and tests that start both backends themselves: on
+# JAX compilation makes them slow, so there they belong to the large tests.
 LARGE_ON_JAX = (
+    "tests/guarantees/test_fresh_process.py::test_an_adapter_trained_on_one_backend",
+    "tests/guarantees/test_fresh_process.py::test_both_backends_give",
+    "tests/guarantees/test_paper_traps.py::test_trap_5_both_dropouts_are_recorded",
+    "tests/models/test_across_backends.py::test_a_saved_model_predicts_the_same",
+    "tests/cli/test_fit.py::test_a_stopped_and_killed_fit",
+    "tests/cli/test_fit.py::test_an_adapter_is_refused_by_another_base",
     "tests/cli/test_compare_catalog.py::test_a_table_is_fitted",
     "tests/cli/test_compare_catalog.py::test_reversed_comparison",
-    "tests/cli/test_compare_catalog.py::test_two_labels",
     "tests/cli/test_compare.py::test_a_grid_is_searched",
     "tests/cli/test_compare.py::test_an_unlabelled_deployment_survey",
     "tests/cli/test_compare.py::test_regimes_run_on_a_users_two_samples",
     "tests/cli/test_compare.py::test_regimes_without_a_source",
-    "tests/cli/test_fit.py::test_a_killed_fit",
     "tests/regimes/test_augment.py",
 )
 

@@ -43,6 +43,7 @@ def imported(kphotoz, table, redshift, name):
     return json.loads(found)["survey"]
 
 
+@pytest.mark.large
 def test_two_labels_of_the_same_objects_are_compared_in_folds(kphotoz, table, tmp_path):
     source = imported(kphotoz, table, "zphot", "photo")
     target = imported(kphotoz, table, "zspec", "spec")
