@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,11 @@ import safetensors.numpy
 from kphotoz.errors import InputError
 
 __all__ = ["atomic", "exclusive", "hash_arrays", "hash_file"]
-__all__ += ["write_json", "write_tensors", "write_text"]
+__all__ += ["sweep", "write_json", "write_tensors", "write_text"]
+
+
+# A file on its way, as `atomic` names it: the stem is the first group.
+_ASIDE = re.compile(r"\.(.+)\.[0-9]+\.partial(\..+)?")
 
 
 @contextlib.contextmanager
@@ -68,6 +73,20 @@ def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[No
     finally:
         lock.unlink(missing_ok=True)
         held.release()
+
+
+def sweep(path: str | os.PathLike) -> None:
+    """Removes what killed processes left half-written for a file, or in a folder.
+
+    Args:
+        path: path of a file, there or not, or of a folder; nobody else may write there.
+    """
+    path = pathlib.Path(path)
+    found = path.rglob(".*") if path.is_dir() else path.parent.glob(".*")
+    for aside in list(found):
+        half = _ASIDE.fullmatch(aside.name)
+        if half and (path.is_dir() or half[1] == path.stem):
+            aside.unlink(missing_ok=True)
 
 
 def _unwritable(path: str | os.PathLike, error: OSError) -> InputError:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.files import atomic, exclusive, hash_arrays, write_json
+from kphotoz.files import atomic, exclusive, hash_arrays, sweep, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -58,3 +58,27 @@ def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
     with exclusive(lock, tmp_path):
         assert lock.exists()
     assert not lock.exists()
+
+
+def test_half_written_files_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    kept = ["a.csv", ".hidden", ".a.partial.csv", ".b.12.partial.csv"]
+    left = [".a.12.partial.csv", ".a.7.partial.csv"]
+    for name in (*kept, *left):
+        (tmp_path / name).touch()
+    sweep(tmp_path / "a.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    sweep(tmp_path)
+    kept.remove(".b.12.partial.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_what_a_kill_leaves_has_the_name_that_is_swept(tmp_path):
+    code = (
+        "import os, sys; from kphotoz.files import atomic\n"
+        "with atomic(sys.argv[1]) as aside: aside.touch(); os.kill(os.getpid(), 9)"
+    )
+    path = tmp_path / "table.v2.parquet"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    sweep(path)
+    assert list(tmp_path.iterdir()) == []

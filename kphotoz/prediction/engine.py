@@ -13,7 +13,7 @@ import numpy as np
 from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
-from kphotoz.files import atomic, exclusive, hash_arrays
+from kphotoz.files import atomic, exclusive, hash_arrays, sweep
 from kphotoz.prediction.parts import Parts
 from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer
 
@@ -78,6 +78,7 @@ def predict(
     lock = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as stack:
         stack.enter_context(exclusive(lock, out))
+        sweep(out)
         streams = []
         for source in inputs:
             streams.append(open_stream(source))

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kphotoz.errors import InputError
-from kphotoz.files import atomic, exclusive, hash_file, write_json, write_text
+from kphotoz.files import atomic, exclusive, hash_file, sweep, write_json, write_text
 
 __all__ = ["RunFolder", "write_parquet"]
 
@@ -73,6 +73,7 @@ class RunFolder:
                 f"Wanted: a run folder to resume. Received: {self.path}, which "
                 f"holds no {_IDENTITY}. Choose another --out."
             )
+        sweep(self.path)
         write_text(recipe, identity)
 
     @property
