@@ -20,6 +20,7 @@ ONE_BACKEND = (
     *("datasets", "tests/benchmarks", "tests/data", "tests/datasets", "tests/docs"),
     *("tests/features", "tests/metrics", "tests/report"),
     *("tests/cli/test_data.py", "tests/cli/test_evaluate.py"),
+    "tests/cli/test_kills.py",  # 14 minutes; a test of test_fit.py kills on both
     *("tests/cli/test_evaluate_many.py", "tests/test_architecture.py"),
     *("tests/packaging/test_tfds_build.py", "tests/packaging/test_wheel.py"),
     "tests/packaging/test_tfds_build_manual.py",

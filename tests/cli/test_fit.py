@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from kphotoz.errors import InputError
+from kphotoz.training.run_folder import RunFolder
 from kphotoz_cli.main import group
 
 
@@ -105,7 +106,8 @@ def test_a_stopped_and_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
         while written() == before and time.monotonic() < deadline:
             time.sleep(0.01)
         with pytest.raises(InputError, match="no other run writes to"):
-            kphotoz(*arguments, "--out", killed, "--resume")
+            with RunFolder(killed).alone():
+                pass
         run.send_signal(number)
         told = run.communicate(timeout=60)[1]
         assert not (killed / "model.keras").exists()
