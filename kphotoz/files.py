@@ -68,6 +68,8 @@ def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[No
         ) from None
     except OSError as error:
         raise _unwritable(writes, error) from error
+    except NotImplementedError:
+        pass  # an older filelock, where a file system has no locks: go on without
     try:
         yield
     finally:

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -82,3 +84,14 @@ def test_what_a_kill_leaves_has_the_name_that_is_swept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     sweep(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_work_goes_on_where_the_file_system_has_no_locks(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with exclusive(tmp_path / ".lock", tmp_path):
+        (tmp_path / "a").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
