@@ -16,9 +16,10 @@ import safetensors.numpy
 
 from kphotoz.errors import InputError
 
-__all__ = ["atomic", "exclusive", "hash_arrays", "hash_file"]
-__all__ += ["sweep", "write_json", "write_tensors", "write_text"]
-
+__all__ = [
+    *("atomic", "exclusive", "hash_arrays", "hash_file"),
+    *("sweep", "write_json", "write_tensors", "write_text"),
+]
 
 # A file on its way, as `atomic` names it: the stem is the first group.
 _ASIDE = re.compile(r"\.(.+)\.[0-9]+\.partial(\..+)?")

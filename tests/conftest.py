@@ -32,8 +32,6 @@ BOTH_BACKENDS = "tests/data/test_batches.py"
 # Comparisons of many small models, and tests that start both backends themselves: on
 # JAX compilation makes them slow, so there they belong to the large tests.
 LARGE_ON_JAX = (
-    "tests/guarantees/test_fresh_process.py::test_an_adapter_trained_on_one_backend",
-    "tests/guarantees/test_fresh_process.py::test_both_backends_give",
     "tests/guarantees/test_paper_traps.py::test_trap_5_both_dropouts_are_recorded",
     "tests/models/test_across_backends.py::test_a_saved_model_predicts_the_same",
     "tests/cli/test_fit.py::test_a_stopped_and_killed_fit",

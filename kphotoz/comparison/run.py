@@ -45,6 +45,8 @@ def compare(
     with folder.alone():
         folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
         experiment = _run_jobs(recipe, base, regimes, out, reporter)
+        # Equal comparisons have equal environments: safe to write again.
+        folder.save_json("environment", environment.describe())
     return experiment, regimes
 
 
@@ -74,8 +76,6 @@ def _run_jobs(
                 fold = experiment.folds[job.fold]
                 _work(job, known[job.regime], fold, out, job_folder, reporter)
             step.advance()
-    # Equal comparisons have equal environments, so this is safe to write again.
-    RunFolder(out).save_json("environment", environment.describe())
     return experiment
 
 

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from kphotoz.errors import InputError
+from kphotoz.files import hash_file
 from kphotoz_cli.main import group
 
 READING = [
@@ -25,6 +26,20 @@ def kphotoz():
         return result.stdout
 
     return run
+
+
+@pytest.fixture
+def contents():
+    """Returns a function from a run folder to the hash of every file but its times."""
+
+    def hashes(folder):
+        return {
+            str(path.relative_to(folder)): hash_file(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name not in ("cost.json", ".lock")
+        }
+
+    return hashes
 
 
 @pytest.fixture

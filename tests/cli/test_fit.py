@@ -1,6 +1,4 @@
-import hashlib
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -19,15 +17,6 @@ def data_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("tfds")))
         yield
-
-
-def contents(folder: pathlib.Path) -> dict[str, str]:
-    """Returns the hash of every file of a run but its times."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "cost.json"
-    }
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +66,7 @@ def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp
 
 
 def test_a_stopped_and_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
-    kphotoz, surveys, tiny, tmp_path
+    kphotoz, contents, surveys, tiny, tmp_path
 ):
     code = (
         "from kphotoz.training import loop; loop._CHECKPOINT_SECONDS = 0.0; "
