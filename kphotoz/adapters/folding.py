@@ -6,9 +6,7 @@ b * scale + shift``. Equal up to rounding, with one pass over the activations le
 """
 
 import collections
-import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
@@ -129,7 +127,7 @@ def fold_training(model: keras.Model) -> list[str]:
 def _pairs(model: keras.Model) -> Iterator[tuple[keras.Layer, keras.Layer]]:
     """Yields each layer whose output one normalisation of its channels alone reads."""
     graphs = [model, *(x for x in paths.walk(model).values() if paths.is_graph(x))]
-    edges = [edge for graph in graphs for edge in _edges(graph)]
+    edges = [edge for graph in graphs for edge in paths.edges(graph)]
     read = collections.Counter(id(layer) for layer, _ in edges)
     reading = collections.Counter(id(reader) for _, reader in edges)
     for layer, norm in edges:
@@ -146,31 +144,3 @@ def _fits(layer: keras.Layer, norm: keras.Layer) -> bool:
     axes = len(norm.input.shape)
     first = getattr(layer, "data_format", None) == "channels_first"
     return norm.axis % axes == (1 if first else axes - 1)
-
-
-def _edges(graph: keras.Model) -> list[tuple]:
-    """Returns (layer, reader) for each output that a layer reads; None is outside."""
-    if isinstance(graph, keras.Sequential):
-        return list(itertools.pairwise([*graph.layers, None]))
-    config = graph.get_config()
-    # Names are unique within one graph.
-    layers = {operation.name: operation for operation in graph.operations}
-    edges = [
-        (layers[name], layers[entry["name"]])
-        for entry in config["layers"]
-        for name in _sources(entry["inbound_nodes"])
-    ]
-    return edges + [(layers[name], None) for name in _sources(config["output_layers"])]
-
-
-def _sources(config: Any) -> Iterator[str]:
-    """Yields the layers that a part of a config refers to, as [name, node, tensor]."""
-    if isinstance(config, dict):
-        config = list(config.values())
-    if not isinstance(config, list | tuple):
-        return
-    if [type(x) for x in config] == [str, int, int]:
-        yield config[0]
-        return
-    for part in config:
-        yield from _sources(part)

@@ -4,14 +4,16 @@ A path is a layer's address in adapter files, patterns and reports, never its po
 """
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 from kphotoz.files import hash_arrays
 
-__all__ = ["arrays", "hash_model", "is_graph", "is_swappable", "value", "walk"]
+__all__ = ["arrays", "edges", "hash_model", "is_graph", "is_swappable", "value", "walk"]
 
 # What a subclass may override without `clone_model` losing it.
 _LOST_BY_CLONING = (
@@ -109,3 +111,35 @@ def arrays(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
 def hash_model(model: keras.Model) -> str:
     """Returns the SHA-256 of all weights of a model in order, names left out."""
     return hash_arrays(*arrays(model.weights))
+
+
+def edges(graph: keras.Model) -> list[tuple]:
+    """Returns (layer, reader) for each output that a layer reads; None is outside.
+
+    Args:
+        graph: Functional or Sequential model.
+    """
+    if isinstance(graph, keras.Sequential):
+        return list(itertools.pairwise([*graph.layers, None]))
+    config = graph.get_config()
+    # Names are unique within one graph.
+    layers = {operation.name: operation for operation in graph.operations}
+    edges = [
+        (layers[name], layers[entry["name"]])
+        for entry in config["layers"]
+        for name in _sources(entry["inbound_nodes"])
+    ]
+    return edges + [(layers[name], None) for name in _sources(config["output_layers"])]
+
+
+def _sources(config: Any) -> Iterator[str]:
+    """Yields the layers that a part of a config refers to, as [name, node, tensor]."""
+    if isinstance(config, dict):
+        config = list(config.values())
+    if not isinstance(config, list | tuple):
+        return
+    if [type(x) for x in config] == [str, int, int]:
+        yield config[0]
+        return
+    for part in config:
+        yield from _sources(part)

@@ -15,8 +15,8 @@ __all__ = ["choose_count", "run_apart"]
 
 _MOST = 4  # processes; the base of a seed, which others wait for, needs threads
 _JOBS = 4  # that a process must have for its start to pay
-# A process with a small network and its libraries, and copies of the data in it [byte].
-_PROCESS, _COPIES = 2.5e9, 2
+# A process with its libraries and a small network [byte], and copies of the data in it.
+_PROCESS, _COPIES = 1.5e9, 3
 _SHARE = 0.75  # of the memory; the rest is for others
 
 

@@ -12,6 +12,7 @@ _HOMES = {
     "FileSpec": "file_spec",
     "Sample": "sample",
     "SurveyInfo": "survey_info",
+    "allocate": "split_store",
     "build_survey": "survey",
     "check_disjoint": "leakage",
     "degrade": "dimming",

@@ -12,12 +12,11 @@ import numpy as np
 
 from kphotoz import adapters, data, models
 from kphotoz.errors import InputError, told
-from kphotoz.files import hash_file
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.forest import PhotometryForest
 from kphotoz.regimes.frozen import split
 from kphotoz.regimes.moving import let_move
-from kphotoz.regimes.regime import Regime
+from kphotoz.regimes.regime import Regime, Trainable
 from kphotoz.training import loop
 from kphotoz.training.environment import peak_memory_gib
 from kphotoz.training.settings import Training
@@ -93,7 +92,7 @@ def run(
         forest = PhotometryForest(seed).fit(*samples, experiment.task.label)
         return _finish(None, forest, None, start, experiment)
     model = _prepare(regime, experiment, samples[0], seed, base)
-    trained, samples = _without_frozen(regime, experiment, model, samples, base)
+    trained, samples = _without_fixed(regime.trainable, experiment, model, samples)
     outcome = loop.train(
         trained,
         *samples,
@@ -120,7 +119,7 @@ def _prepare(
     model = models.load(base)
     models.check_input(model, sample.info.bands, sample.info.pixel_scale)
     if what.moves == "lora":
-        return adapters.apply(
+        model = adapters.apply(
             model,
             rank=what.rank,
             alpha=what.alpha,
@@ -133,25 +132,23 @@ def _prepare(
             batch_norm=what.batch_norm,
             seed=seed,
         )
+        adapters.fold_training(model)
+        return model
     return let_move(model, what)
 
 
-def _without_frozen(
-    regime: Regime,
+def _without_fixed(
+    what: Trainable,
     experiment: Experiment,
     model: keras.Model,
     samples: tuple["data.Sample", "data.Sample"],
-    base: pathlib.Path | None,
 ) -> tuple[keras.Model, tuple["data.Sample", "data.Sample"]]:
-    """Returns what is left to train, on what, where all but the head is frozen."""
-    what = regime.trainable
-    head_only = what.start == "base" and what.moves in ("last", "head")
-    parts = split(model) if head_only and what.batch_norm == "freeze" else None
+    """Returns what is left to train, on what, without that which no step changes."""
+    head_only = what.moves in ("last", "head") and what.batch_norm == "freeze"
+    parts = split(model, head_only=head_only)
     if parts is None:
         return model, samples
-    below, above = parts
-    key = hash_file(base), what.moves
-    return above, tuple(experiment.features.of(s, below, key) for s in samples)
+    return parts.above, tuple(experiment.features.of(s, parts) for s in samples)
 
 
 def _verify(before: dict[str, str], model: keras.Model, steps: int) -> None:

@@ -42,7 +42,7 @@ def head(model):
 def test_training_on_features_is_training_the_whole(experiment, base, monkeypatch):
     probe = regimes.get("linear_probe")
     parted = run(probe, experiment, seed=1, base=base)
-    monkeypatch.setattr("kphotoz.regimes.run.split", lambda model: None)
+    monkeypatch.setattr("kphotoz.regimes.run.split", lambda model, head_only: None)
     whole = run(probe, experiment, seed=1, base=base)
     start = head(keras.saving.load_model(base, compile=False))
     pairs = list(zip(start, head(parted.model), head(whole.model), strict=True))
@@ -52,24 +52,63 @@ def test_training_on_features_is_training_the_whole(experiment, base, monkeypatc
     np.testing.assert_allclose(parted.score, whole.score, rtol=1e-4)
 
 
-def test_two_branches_between_frozen_and_moving_layers_are_not_split():
+def test_frozen_branches_beside_a_moving_one_are_features_too():
     inputs = keras.Input((3,))
     frozen = keras.layers.Dense(2, trainable=False)(inputs)
-    other = keras.layers.Dense(2, trainable=False)(inputs)
+    other = keras.layers.Dense(4, trainable=False)(inputs)
     moving = keras.layers.Dense(2)(other)
     outputs = keras.layers.Dense(1)(keras.layers.Concatenate()([frozen, moving]))
-    assert split(keras.Model(inputs, outputs)) is None
+    model = keras.Model(inputs, outputs)
+    parts = split(model, head_only=True)
+    assert parts.below.output_shape == (None, 6)
+    assert not parts.below.trainable_variables
+    moving = {id(v) for v in model.trainable_variables}
+    assert {id(v) for v in parts.above.trainable_variables} == moving
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    expected = keras.ops.convert_to_numpy(model(x))
+    found = keras.ops.convert_to_numpy(parts.above(parts.below(x)))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_features_of_one_base_are_computed_once(make_sample):
-    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
+def test_a_network_without_preprocessing_has_nothing_fixed():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    assert split(model) is None
+    assert split(model, head_only=True) is None
+
+
+def test_preprocessing_is_all_that_is_fixed_where_everything_moves(experiment, base):
+    model = keras.saving.load_model(base, compile=False)
+    parts = split(model)
+    # Stretched 16 x 16 x 3 pixels, and 8 bins of each photometric column.
+    columns = model.get_layer("photometry").output.shape[-1]
+    assert parts.below.output_shape == (None, 16 * 16 * 3 + 8 * columns)
+    assert not parts.below.weights
+    images = experiment.target["test"].inputs()
+    np.testing.assert_allclose(
+        parts.above.predict(parts.below.predict(images, verbose=0), verbose=0),
+        model.predict(images, verbose=0),
+        rtol=1e-5,
+    )
+
+
+def test_features_are_computed_once_for_equal_parts(make_sample):
+    inputs = keras.Input((16, 16, 3))
+    flat = keras.layers.Flatten()(inputs)
+    scaled = keras.layers.Dense(2, trainable=False, name="scaled")(flat)
+    model = keras.Model(inputs, keras.layers.Dense(1)(scaled))
+    kernel, bias = model.get_layer("scaled").get_weights()
+    parts = split(model, head_only=True)
     sample, features = make_sample(6), FrozenFeatures()
-    some, all_of_it = sample.select(np.array([1, 4])), sample.inputs().reshape(6, -1)
-    first = features.of(some, model, "base")
-    np.testing.assert_array_equal(first.inputs(), all_of_it[[1, 4]])
-    assert first.info.input_shape == (768,)
-    model.predict = None  # the next call would fail
-    again = features.of(sample, model, "base")
-    np.testing.assert_array_equal(again.inputs(), all_of_it)
-    with pytest.raises(TypeError):
-        features.of(sample, model, "another base")
+    expected = sample.inputs().reshape(6, -1) @ kernel + bias
+    some = features.of(sample.select(np.array([1, 4])), parts)
+    np.testing.assert_allclose(some.inputs(), expected[[1, 4]], rtol=1e-4, atol=1e-5)
+    assert some.info.input_shape == (2,)
+    parts.below.predict_on_batch = None  # the next call would fail
+    again = features.of(sample, parts)
+    np.testing.assert_allclose(again.inputs(), expected, rtol=1e-4, atol=1e-5)
+    model.get_layer("scaled").set_weights([2 * kernel, bias])
+    changed = features.of(sample, split(model, head_only=True))
+    np.testing.assert_allclose(
+        changed.inputs() - bias, 2 * (expected - bias), rtol=1e-4, atol=1e-5
+    )
