@@ -1,5 +1,6 @@
 """`kphotoz predict`: redshifts for every row of files and surveys."""
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -18,15 +19,20 @@ from kphotoz_cli.file_options import reading_options
 @options.out("predictions.parquet")
 @click.option("--batch-size", type=click.IntRange(min=1), default=256,
               show_default=True, help="Objects predicted at once.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["auto", "keras", "openvino"]),
+              default="auto", show_default=True,
+              help="What computes; auto says which it takes and why.")  # fmt: skip
 @reading_options
 @options.resume
 @options.backend
+@options.precision
 @options.as_json
 def command(
     run: pathlib.Path,
     inputs: tuple[str, ...],
     out: pathlib.Path,
     batch_size: int,
+    engine: str,
     file_spec: Callable[..., Any],
     resume: bool,
     as_json: bool,
@@ -38,6 +44,8 @@ def command(
     a survey's name ("mock_hsc/photometric" or "mock_hsc/photometric:test"). The suffix
     of --out chooses parquet, FITS or CSV.
     """
+    import keras
+
     from kphotoz import prediction
 
     sources = [_source(name, file_spec) for name in inputs]
@@ -49,11 +57,14 @@ def command(
         batch_size=batch_size,
         resume=resume,
         model_hash=model_hash,
+        engine=engine,
+        precision=keras.config.dtype_policy().name,
         progress=_progress,
+        tell=lambda line: click.echo(line, err=True),
     )
     if as_json:
-        rows = {"rows": summary.rows, "flagged": summary.flagged}
-        click.echo(json.dumps({"out": str(summary.out), **rows}))
+        found = dataclasses.asdict(summary) | {"out": str(summary.out)}
+        click.echo(json.dumps(found))
         return
     click.echo(f"{summary.out}: {summary.rows} rows")
     for reason, count in summary.flagged.items():

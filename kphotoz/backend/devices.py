@@ -3,7 +3,7 @@
 import importlib
 import types
 
-__all__ = ["gpus", "jit_compile", "name", "tensorflow"]
+__all__ = ["gpus", "has_gpu", "jit_compile", "name", "tensorflow"]
 
 
 def name() -> str:
@@ -29,6 +29,13 @@ def gpus() -> list[str]:
     """Returns TensorFlow's names of the GPUs it may use, such as "GPU:0"."""
     devices = tensorflow().config.list_logical_devices("GPU")
     return [device.name.removeprefix("/device:") for device in devices]
+
+
+def has_gpu() -> bool:
+    """Returns whether Keras computes on something faster than the processor."""
+    if name() == "tensorflow":
+        return bool(gpus())
+    return importlib.import_module("jax").default_backend() != "cpu"
 
 
 def jit_compile() -> bool:

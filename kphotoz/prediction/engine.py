@@ -14,12 +14,13 @@ from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
 from kphotoz.files import atomic, exclusive, hash_arrays, sweep
+from kphotoz.prediction.choice import choose
 from kphotoz.prediction.parts import Parts
 from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer
 
 __all__ = ["Summary", "predict"]
 
-_BATCHES_IN_SHARD = 16  # a killed run repeats at most so many batches; our choice
+_BATCHES_IN_SHARD = 16  # a killed run repeats about so many batches; our choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Summary:
         out: path of the table.
         rows: int. Rows in it, as many as in the inputs.
         flagged: dict of reason to number of rows without a prediction.
+        engine: dict of name, version and precision of what computed.
     """
 
     out: pathlib.Path
     rows: int
     flagged: dict[str, int]
+    engine: dict[str, str]
 
 
 def predict(
@@ -45,14 +48,20 @@ def predict(
     batch_size: int = 256,
     resume: bool = False,
     model_hash: str | None = None,
+    engine: str = "auto",
+    precision: str = "float32",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Summary:
     """Writes a table with one row per input row, in order.
 
     Columns: `id`, `row` (position in its input), `z_pred`, `flag` ("" or why there is
     no prediction, which is then NaN), the labels that the input has and, with several
-    inputs, `input`. All batches have one shape, so the same inputs give the same bits
-    whatever file they come from. The table appears when it is whole.
+    inputs, `input`. All batches have one shape, so one engine gives the same bits for
+    the same inputs whatever file they come from. The table appears when it is whole.
+
+    Adapters are merged and batch normalisations folded first, in a copy: predictions
+    are those of the model's own `predict` to about 1e-5, not to the last bit.
 
     Args:
         model: keras.Model of (batch, height, width, band), or of (batch, band, 2)
@@ -63,18 +72,22 @@ def predict(
         batch_size: int > 0. Rows predicted at once.
         resume: bool. Go on where a killed run of the same inputs stopped.
         model_hash: str or None. Identity of the model. [default: of its weights]
+        engine: "keras", "openvino", or "auto" for the second where it is installed,
+            repays its export, has no GPU beside it and agrees with the first.
+        precision: "float32", or "mixed_bfloat16" to allow OpenVINO bfloat16 where the
+            processor has it. Keras computes as the model was saved.
         progress: called with the rows done and the rows in all.
+        tell: called with one line on the engine and why it was chosen.
 
     Raises:
-        InputError: an input cannot be read, or its kind, bands, pixel scale or image
-            size are not the model's.
+        InputError: the engine cannot be used, an input cannot be read, or its kind,
+            bands, pixel scale or image size are not the model's.
     """
     if batch_size < 1:
         raise InputError(f"Wanted: a batch size from 1 up. Received: {batch_size}.")
     out = pathlib.Path(out)
     if out.suffix.lower() not in FORMATS:
         raise unknown("format of predictions", out.suffix, FORMATS)
-    _choose_compilation(model)
     lock = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as stack:
         stack.enter_context(exclusive(lock, out))
@@ -89,19 +102,23 @@ def predict(
             "model": model_hash or hash_arrays(*model.get_weights()),
             "batch_size": batch_size,
         }
+        chosen = choose(
+            model,
+            engine,
+            shapes=[stream.input_shape for stream in streams],
+            rows=sum(map(len, streams)),
+            batch_size=batch_size,
+            precision=precision,
+            sample=lambda: _sample(streams, batch_size),
+        )
+        tell(f"Engine: {chosen}")
+        plan["engine"] = chosen.identity
         parts = Parts(out, plan, resume)
         shards = [shard for shard in _shards(streams, batch_size * _BATCHES_IN_SHARD)]
-        _compute(model, streams, shards, parts, batch_size, progress)
+        _compute(chosen.call, streams, shards, parts, batch_size, progress)
         flagged = _assemble(streams, shards, parts, out)
         parts.remove()
-    return Summary(out, sum(map(len, streams)), flagged)
-
-
-def _choose_compilation(model: Any) -> None:
-    if hasattr(model, "jit_compile"):
-        from kphotoz.backend import jit_compile
-
-        model.jit_compile = jit_compile()
+    return Summary(out, sum(map(len, streams)), flagged, chosen.identity)
 
 
 def _check(model: Any, stream: Stream) -> None:
@@ -136,8 +153,23 @@ def _name(shard: tuple[int, int, int]) -> str:
     return f"{shard[0]:04d}-{shard[1]:012d}"
 
 
+def _sample(streams: list[Stream], batch_size: int) -> np.ndarray:
+    """Returns the first batch, in which rows that cannot be used are zeros."""
+    stream = next((one for one in streams if len(one)), None)
+    if stream is None:
+        return np.zeros((batch_size, *streams[0].input_shape), np.float32)
+    _, inputs, flags = next(stream.chunks(batch_size))
+    return _batch(inputs, flags == "", batch_size)
+
+
+def _batch(inputs: np.ndarray, usable: np.ndarray, batch_size: int) -> np.ndarray:
+    batch = np.zeros((batch_size, *inputs.shape[1:]), np.float32)
+    batch[: len(inputs)][usable] = inputs[usable]
+    return batch
+
+
 def _compute(
-    model: Any,
+    call: Callable[[np.ndarray], np.ndarray],
     streams: list[Stream],
     shards: list[tuple[int, int, int]],
     parts: Parts,
@@ -149,20 +181,27 @@ def _compute(
     done = total - sum(stop - start for _, start, stop in todo)
     progress(done, total)
     chunks, at = iter(()), None
-    for shard in todo:
-        number, start, stop = shard
-        if at != (number, start):  # another input, or a gap that a killed run left
-            chunks = _ahead(streams[number].chunks(batch_size, start))
-        z_pred, flags = [], []
-        for _ in range(start, stop, batch_size):
-            _, rows, reasons = next(chunks)
-            values, reasons = _predict_batch(model, rows, reasons, batch_size)
-            z_pred.append(values)
-            flags.append(reasons)
-        parts.write(_name(shard), np.concatenate(z_pred), np.concatenate(flags))
-        at = (number, stop)
-        done += stop - start
-        progress(done, total)
+    with ThreadPoolExecutor(1) as writer:
+        written = None
+        for shard in todo:
+            number, start, stop = shard
+            if at != (number, start):  # another input, or a gap that a killed run left
+                chunks = _ahead(streams[number].chunks(batch_size, start))
+            z_pred, flags = [], []
+            for _ in range(start, stop, batch_size):
+                _, rows, reasons = next(chunks)
+                values, reasons = _predict_batch(call, rows, reasons, batch_size)
+                z_pred.append(values)
+                flags.append(reasons)
+            at = (number, stop)
+            if written:
+                written.result()  # raises what the writing raised
+            columns = np.concatenate(z_pred), np.concatenate(flags)
+            written = writer.submit(parts.write, _name(shard), *columns)
+            done += stop - start
+            progress(done, total)
+        if written:
+            written.result()
 
 
 def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
@@ -175,12 +214,13 @@ def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _predict_batch(
-    model: Any, inputs: np.ndarray, flags: np.ndarray, batch_size: int
+    call: Callable[[np.ndarray], np.ndarray],
+    inputs: np.ndarray,
+    flags: np.ndarray,
+    batch_size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     usable = flags == ""
-    batch = np.zeros((batch_size, *inputs.shape[1:]), np.float32)
-    batch[: len(inputs)][usable] = inputs[usable]
-    predicted = np.asarray(model.predict_on_batch(batch), np.float32)
+    predicted = call(_batch(inputs, usable, batch_size))
     if predicted.size != batch_size:
         raise InputError(
             "Wanted: a model with one redshift per object. Received: output of shape "
