@@ -163,6 +163,8 @@ def _sample(streams: list[Stream], batch_size: int) -> np.ndarray:
 
 
 def _batch(inputs: np.ndarray, usable: np.ndarray, batch_size: int) -> np.ndarray:
+    if len(inputs) == batch_size and usable.all():
+        return np.asarray(inputs, np.float32)
     batch = np.zeros((batch_size, *inputs.shape[1:]), np.float32)
     batch[: len(inputs)][usable] = inputs[usable]
     return batch
