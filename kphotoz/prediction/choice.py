@@ -10,7 +10,7 @@ from kphotoz.backend import has_gpu
 from kphotoz.errors import InputError, unknown
 from kphotoz.prediction import keras_engine, openvino_engine
 
-__all__ = ["ENGINES", "Engine", "choose"]
+__all__ = ["ENGINES", "Engine", "choose", "start"]
 
 ENGINES = ("auto", "keras", "openvino")
 
@@ -97,6 +97,35 @@ def choose(
                 ) from error
             why = str(error)
     return Engine(keras_call, keras_engine.identity(lean), why)
+
+
+def start(
+    model: Any, identity: dict[str, str], shape: tuple[int, ...], batch_size: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns the function of an engine that was chosen elsewhere.
+
+    Args:
+        model: keras.Model.
+        identity: dict of name, version and precision, of the engine that was chosen.
+        shape: tuple of int. One input.
+        batch_size: int. Rows in every batch.
+
+    Raises:
+        InputError: this machine has another version of the engine.
+    """
+    lean = keras_engine.lean(model)
+    if identity["name"] == "keras":
+        here, call = keras_engine.identity(lean), keras_engine.keras_call(lean)
+    else:
+        precision = identity["precision"]
+        here = openvino_engine.identity(precision)
+        call = openvino_engine.openvino_call(lean, shape, batch_size, precision)
+    if here != identity:
+        raise InputError(
+            f"Wanted: the engine {' '.join(identity.values())} on every worker. "
+            f"Received: {' '.join(here.values())}. Install the same versions."
+        )
+    return call
 
 
 def _why_not(model: Any, shapes: list[tuple[int, ...]], rows: int) -> str:

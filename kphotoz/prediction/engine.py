@@ -14,13 +14,11 @@ from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
 from kphotoz.files import atomic, exclusive, hash_arrays, sweep
-from kphotoz.prediction.choice import choose
+from kphotoz.prediction import rows
 from kphotoz.prediction.parts import Parts
 from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer
 
 __all__ = ["Summary", "predict"]
-
-_BATCHES_IN_SHARD = 16  # a killed run repeats about so many batches; our choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,78 +94,25 @@ def predict(
         for source in inputs:
             streams.append(open_stream(source))
             stack.callback(streams[-1].close)
-            _check(model, streams[-1])
+            rows.check(model, streams[-1])
         plan = {
             "inputs": [[stream.name, stream.digest()] for stream in streams],
             "model": model_hash or hash_arrays(*model.get_weights()),
             "batch_size": batch_size,
         }
-        chosen = choose(
-            model,
-            engine,
-            shapes=[stream.input_shape for stream in streams],
-            rows=sum(map(len, streams)),
-            batch_size=batch_size,
-            precision=precision,
-            sample=lambda: _sample(streams, batch_size),
-        )
+        chosen = rows.engine_for(model, engine, streams, batch_size, precision)
         tell(f"Engine: {chosen}")
         plan["engine"] = chosen.identity
         parts = Parts(out, plan, resume)
-        shards = [shard for shard in _shards(streams, batch_size * _BATCHES_IN_SHARD)]
+        shards = rows.shards(streams, batch_size)
         _compute(chosen.call, streams, shards, parts, batch_size, progress)
         flagged = _assemble(streams, shards, parts, out)
         parts.remove()
     return Summary(out, sum(map(len, streams)), flagged, chosen.identity)
 
 
-def _check(model: Any, stream: Stream) -> None:
-    received = stream.input_shape
-    wanted = tuple(getattr(model, "input_shape", (None, *received)))[1:]
-    if len(wanted) != len(received):
-        mine, theirs = ("photometry", "images")[:: 1 if len(wanted) == 2 else -1]
-        raise InputError(
-            f"Wanted: {mine}, as the model was trained on. Received: {theirs} in "
-            f"{stream.name}. Say --magnitudes or --fluxes for photometry, and neither "
-            "for images."
-        )
-    for layer in getattr(model, "layers", []):
-        if hasattr(layer, "bands") and hasattr(layer, "check"):
-            layer.check(stream.bands, stream.pixel_scale)
-    if any(size not in (None, got) for size, got in zip(wanted, received, strict=True)):
-        axes = "(height, width, band)" if stream.kind == "image" else "(band, 2)"
-        fix = "Cut them to that size." if stream.kind == "image" else "Check --bands."
-        raise InputError(
-            f"Wanted: inputs {axes} of {wanted}, as the model was "
-            f"trained on. Received: {received} in {stream.name}. {fix}"
-        )
-
-
-def _shards(streams: list[Stream], size: int) -> Iterator[tuple[int, int, int]]:
-    for number, stream in enumerate(streams):
-        for start in range(0, len(stream), size):
-            yield number, start, min(start + size, len(stream))
-
-
 def _name(shard: tuple[int, int, int]) -> str:
     return f"{shard[0]:04d}-{shard[1]:012d}"
-
-
-def _sample(streams: list[Stream], batch_size: int) -> np.ndarray:
-    """Returns the first batch, in which rows that cannot be used are zeros."""
-    stream = next((one for one in streams if len(one)), None)
-    if stream is None:
-        return np.zeros((batch_size, *streams[0].input_shape), np.float32)
-    _, inputs, flags = next(stream.chunks(batch_size))
-    return _batch(inputs, flags == "", batch_size)
-
-
-def _batch(inputs: np.ndarray, usable: np.ndarray, batch_size: int) -> np.ndarray:
-    if len(inputs) == batch_size and usable.all():
-        return np.asarray(inputs, np.float32)
-    batch = np.zeros((batch_size, *inputs.shape[1:]), np.float32)
-    batch[: len(inputs)][usable] = inputs[usable]
-    return batch
 
 
 def _compute(
@@ -191,10 +136,10 @@ def _compute(
                 chunks = _ahead(streams[number].chunks(batch_size, start))
             z_pred, flags = [], []
             for _ in range(start, stop, batch_size):
-                _, rows, reasons = next(chunks)
-                values, reasons = _predict_batch(call, rows, reasons, batch_size)
-                z_pred.append(values)
-                flags.append(reasons)
+                _, inputs, reasons = next(chunks)
+                found = rows.predict_batch(call, inputs, reasons, batch_size)
+                z_pred.append(found[0])
+                flags.append(found[1])
             at = (number, stop)
             if written:
                 written.result()  # raises what the writing raised
@@ -215,37 +160,13 @@ def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
             yield chunk
 
 
-def _predict_batch(
-    call: Callable[[np.ndarray], np.ndarray],
-    inputs: np.ndarray,
-    flags: np.ndarray,
-    batch_size: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    usable = flags == ""
-    predicted = call(_batch(inputs, usable, batch_size))
-    if predicted.size != batch_size:
-        raise InputError(
-            "Wanted: a model with one redshift per object. Received: output of shape "
-            f"{predicted.shape} for {batch_size} objects."
-        )
-    values = predicted.reshape(-1)[: len(inputs)]
-    flags = flags.copy()
-    flags[usable & ~np.isfinite(values)] = "non_finite_prediction"
-    return np.where(flags == "", values, np.float32(np.nan)), flags
-
-
 def _assemble(
     streams: list[Stream],
     shards: list[tuple[int, int, int]],
     parts: Parts,
     out: pathlib.Path,
 ) -> dict[str, int]:
-    labels = [name for name in streams[0].table if name != "id"]
-    labels = [name for name in labels if all(name in s.table for s in streams)]
-    kinds = {"id": "text", "row": "int64", "z_pred": "float32", "flag": "text"}
-    kinds |= {name: "text" if name == "group" else "float64" for name in labels}
-    if len(streams) > 1:
-        kinds["input"] = "text"
+    kinds = rows.kinds(streams)
     widths = {"flag": 24, "input": max(len(ascii_bytes(s.name)) for s in streams)}
     for name in ("id", "group"):
         texts = (text for s in streams for text in s.table.get(name, ()))
@@ -254,14 +175,10 @@ def _assemble(
     with atomic(out) as aside:
         writer = open_writer(aside, kinds, sum(map(len, streams)), widths)
         with contextlib.closing(writer):
-            for number, start, stop in shards:
-                z_pred, flags = parts.read(_name((number, start, stop)))
+            for shard in shards:
+                number, start, _ = shard
+                z_pred, flags = parts.read(_name(shard))
                 flagged.update(flags[flags != ""].tolist())
                 stream = streams[number]
-                columns = {"z_pred": z_pred, "flag": flags}
-                columns["row"] = np.arange(start, stop)
-                columns["input"] = np.full(stop - start, stream.name, object)
-                for name in ("id", *labels):
-                    columns[name] = stream.table[name][start:stop]
-                writer.write(columns)
+                writer.write(rows.columns(stream, start, list(kinds), z_pred, flags))
     return dict(sorted(flagged.items()))

@@ -84,6 +84,21 @@ def test_engine_and_its_reason_are_told_in_one_line(folder):
     assert keras.backend.backend() in told[0]
 
 
+def test_beam_writes_the_rows_that_predict_writes(folder):
+    paths = [folder, folder / "plain.npz", *READING, "--batch-size=4"]
+    run(*paths, "--out", folder / "p.parquet")
+    beam = "--beam=--runner=DirectRunner"
+    printed = json.loads(run(*paths, "--out", folder / "many", beam, "--json"))
+    assert printed["rows"] == 10 and printed["flagged"] == {"all_zero_image": 1}
+    found = parquet.read_table(folder / "many").sort_by("row").to_pydict()
+    wanted = parquet.read_table(folder / "p.parquet").to_pydict()
+    assert list(found) == list(wanted)
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name])
+    told = CliRunner().invoke(command, [*map(str, paths), beam, "--resume"])
+    assert told.exit_code == 2 and "--resume" in told.output
+
+
 def test_missing_runs_and_inputs_are_told(folder):
     with pytest.raises(InputError, match="does not exist"):
         run(folder, folder / "none.npz", *READING)

@@ -209,6 +209,19 @@ def test_bfloat16_is_used_only_where_the_processor_has_it(
     assert chosen(line, "auto", inputs).identity["name"] == "keras"
 
 
+def test_a_worker_starts_the_engine_that_was_chosen_elsewhere(pretend, line):
+    inputs = pretend(error=0.5)
+    keras_engine = chosen(line, "keras", inputs)
+    call = choice.start(line, keras_engine.identity, (3, 2), 4)
+    np.testing.assert_array_equal(call(inputs), keras_engine.call(inputs))
+    there = {"name": "openvino", "precision": "float32"}
+    found = choice.start(line, there, (3, 2), 4)(inputs)
+    np.testing.assert_allclose(found, inputs[:, 0, :1] + 0.5)
+    other = keras_engine.identity | {"version": "0.1"}
+    with pytest.raises(InputError, match="same versions"):
+        choice.start(line, other, (3, 2), 4)
+
+
 def test_sources_of_several_shapes_are_left_to_keras(pretend, line):
     inputs = pretend()
     engine = choice.choose(
@@ -237,7 +250,7 @@ def test_resume_refuses_another_engine(make_file, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         predict(Model(), [spec], tmp_path / "p.csv", **options)
     other = choice.Engine(lambda batch: batch[:, 0, 0, :1], {"name": "other"}, "")
-    monkeypatch.setattr("kphotoz.prediction.engine.choose", lambda *_, **__: other)
+    monkeypatch.setattr("kphotoz.prediction.rows.choose", lambda *_, **__: other)
     with pytest.raises(InputError, match="another engine"):
         predict(Model(), [spec], tmp_path / "p.csv", resume=True, **options)
     told = []
