@@ -48,8 +48,9 @@ def identity(model: Any) -> dict[str, str]:
     """Returns what decides the bits of a prediction: name, version, precision."""
     backend = name()
     version = importlib.import_module(backend).__version__
-    layers = getattr(model, "layers", [])
-    half = any(getattr(x, "compute_dtype", None) == "bfloat16" for x in layers)
+    # Input layers have the policy of this process, which says nothing.
+    layers = [x for x in getattr(model, "layers", []) if getattr(x, "weights", None)]
+    half = any(layer.compute_dtype == "bfloat16" for layer in layers)
     return {
         "name": "keras",
         "version": f"{keras.__version__} on {backend} {version}",

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kphotoz import adapters
+from kphotoz import adapters, models
 from kphotoz.layers import BatchNormalization
 from kphotoz.layers._lora import LoRAMixin
 from kphotoz.prediction import keras_engine
@@ -84,6 +84,19 @@ def test_adapters_of_a_subclassed_model_are_merged():
     lean = keras_engine.lean(adapted)
     assert not isinstance(lean, adapters.AdaptedModel)
     check_same(adapted, lean, inputs)
+
+
+def test_policy_of_the_process_leaves_a_saved_model_its_own(network, images, tmp_path):
+    """`--precision` is for OpenVINO: Keras computes as the model was saved."""
+    network.save(tmp_path / "model.keras")
+    wanted = keras_engine.keras_call(keras_engine.lean(network))(images)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        lean = keras_engine.lean(models.load(tmp_path / "model.keras"))
+        np.testing.assert_array_equal(keras_engine.keras_call(lean)(images), wanted)
+        assert keras_engine.identity(lean)["precision"] == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def test_precision_is_that_of_the_layers():
