@@ -61,6 +61,12 @@ def _sweep(given: tuple[str, ...]) -> dict[str, list] | None:
     help="Variants of a regime, as in lora.rank=2,4,8; several combine.",
 )
 @click.option("--deploy", help="Survey that the deployment sample must resemble.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    envvar="KPHOTOZ_JOBS",
+    help="Jobs to run at once. [default: by cores and memory; 1 on a GPU]",
+)
 @options.out(None)
 def command(
     recipe: str | None,
@@ -70,6 +76,7 @@ def command(
     folds: int | None,
     sweeps: tuple[str, ...],
     deploy: str | None,
+    jobs: int | None,
     out: pathlib.Path | None,
     resume: bool,
     as_json: bool,
@@ -95,7 +102,9 @@ def command(
     from kphotoz.training.progress import Reporter
 
     reporter = Reporter()
-    arguments = comparison.compare(resolved, out, resume=resume, reporter=reporter)
+    arguments = comparison.compare(
+        resolved, out, resume=resume, reporter=reporter, at_once=jobs
+    )
     reporter.line("drawing errors from seeds and objects")
     words = "kphotoz " + shlex.join(sys.argv[1:])
     _print(comparison.summarize(*arguments, out, words), out, as_json)

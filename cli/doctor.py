@@ -21,6 +21,7 @@ _NEEDED_GB = 5  # the default comparison's data set and runs, with room to spare
 
 @click.command(name="doctor")
 @options.backend
+@options.device
 @options.as_json
 def command(as_json: bool) -> None:
     """Say what this installation can do and what is missing."""
@@ -37,9 +38,11 @@ def command(as_json: bool) -> None:
 
 
 def _facts() -> dict:
+    from kphotoz import backend
     from kphotoz.training import environment
 
     found = environment.describe()
+    fast = "multiplies" if backend.has_bfloat16() else "does not multiply"
     folder = os.environ.get("TFDS_DATA_DIR", os.path.expanduser("~"))
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
@@ -58,10 +61,11 @@ def _facts() -> dict:
         "python": found["python"],
         "backend": found["backend"],
         "devices": ", ".join(found["devices"]),
-        "precision": found["precision"],
+        "precision": f"{found['precision']} (the device {fast} bfloat16 fast)",
         "jit": "on" if found["jit"] else "off",
         "onednn": "on" if found["onednn"] == "1" else "off",
         "cores": found["cores"],
+        "threads": found["threads"],
         "data folder": f"{folder} ({free:.0f} GB free)",
         **{name: version for name, version in found["versions"].items() if version},
         "problems": problems,

@@ -1,8 +1,6 @@
 """The `kphotoz` command: finds a subcommand, tells its errors in one line."""
 
 import importlib
-import logging
-import os
 import signal
 import sys
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import click
 
 from kphotoz import __version__
+from kphotoz.backend import silence
 from kphotoz.errors import InputError
 
 # Command -> module and one-line help. A module is imported only when its command runs,
@@ -57,7 +56,7 @@ def group() -> None:
 
 def main() -> None:
     """Runs the command line; exit status 0 success, 1 told error, 2 wrong usage."""
-    _prepare_backends()
+    silence()
     signal.signal(signal.SIGTERM, _stop)
     try:
         group(prog_name="kphotoz")
@@ -74,13 +73,3 @@ def _stop(number: int, _: Any) -> None:
         err=True,
     )
     sys.exit(128 + number)
-
-
-def _prepare_backends() -> None:
-    """Silences notes about devices and tracing; has TensorFlow use its fast kernels."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow leaves oneDNN off on CPUs without AVX-512, where it is 3 to 4 times
-    # faster all the same: benchmarks/lora_step.py.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    for name in ("tensorflow", "absl", "jax"):
-        logging.getLogger(name).setLevel(logging.ERROR)

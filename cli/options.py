@@ -1,38 +1,20 @@
 """Options that mean the same in every command."""
 
-import importlib
 import os
 import pathlib
-import sys
 from collections.abc import Callable
 
 import click
+
+from kphotoz.backend import import_quietly
 
 
 def _set_backend(context: click.Context, parameter: click.Parameter, value: str | None):
     # Keras reads this once, when first imported, which no command does at its top.
     if value:
         os.environ["KERAS_BACKEND"] = value
-    _import_backend()
+    import_quietly()
     return value
-
-
-def _import_backend() -> None:
-    """Imports Keras and TensorFlow without the notes that they print about devices.
-
-    They write these to the file descriptor itself, before any log level applies.
-    Exceptions still come through.
-    """
-    with open(os.devnull, "w") as nothing:
-        sys.stderr.flush()
-        stderr = os.dup(2)
-        os.dup2(nothing.fileno(), 2)
-        try:
-            for name in ("keras", "tensorflow"):
-                importlib.import_module(name)
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def backend(function: Callable) -> Callable:
@@ -67,20 +49,52 @@ resume = click.option(
 )
 
 
-def _set_precision(
-    context: click.Context, parameter: click.Parameter, value: str | None
-):
-    if value:
-        import keras
+def _set_precision(context: click.Context, parameter: click.Parameter, value: str):
+    from kphotoz.backend import use_precision
 
-        keras.config.set_dtype_policy(value)
-    return value
+    if value != "auto":
+        os.environ["KPHOTOZ_PRECISION"] = value
+    use_precision()
 
 
-precision = click.option(
-    "--precision",
-    type=click.Choice(["float32", "mixed_bfloat16"]),
-    callback=_set_precision,
-    expose_value=False,
-    help="Arithmetic of the layers. [default: float32]",
-)
+def _set_jit(context: click.Context, parameter: click.Parameter, value: bool | None):
+    if value is not None:
+        os.environ["KPHOTOZ_JIT"] = str(int(value))
+
+
+def _set_threads(context: click.Context, parameter: click.Parameter, value: int | None):
+    from kphotoz.backend import cores, use_threads
+
+    if value is not None or "TF_NUM_INTRAOP_THREADS" not in os.environ:
+        use_threads(value or cores())
+
+
+def device(function: Callable) -> Callable:
+    """Adds `--precision`, `--jit` and `--threads`, chosen for the device by default."""
+    decorators = (
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
+            default="auto",
+            callback=_set_precision,
+            expose_value=False,
+            help="Arithmetic of new models. [default: mixed_bfloat16 where it is fast]",
+        ),
+        click.option(
+            "--jit/--no-jit",
+            default=None,
+            callback=_set_jit,
+            expose_value=False,
+            help="Compile by XLA. [default: where it is faster]",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            callback=_set_threads,
+            expose_value=False,
+            help="Threads to compute with. [default: the cores it may use]",
+        ),
+    )
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function

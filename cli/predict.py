@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from kphotoz_cli.file_options import reading_options
 @reading_options
 @options.resume
 @options.backend
-@options.precision
+@options.device
 @options.as_json
 def command(
     run: pathlib.Path,
@@ -51,13 +52,12 @@ def command(
     """
     if beam and resume:
         raise click.UsageError("Beam's runners repeat what fails: leave out --resume.")
-    import keras
-
     sources = [_source(name, file_spec) for name in inputs]
     how = {
         "batch_size": batch_size,
         "engine": engine,
-        "precision": keras.config.dtype_policy().name,
+        # What was asked for; what suits the backend's device says nothing of OpenVINO.
+        "precision": os.environ.get("KPHOTOZ_PRECISION", "float32"),
         "tell": lambda line: click.echo(line, err=True),
     }
     if beam:

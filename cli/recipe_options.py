@@ -38,7 +38,7 @@ def recipe_options(function: Callable) -> Callable:
         options.settings,
         options.resume,
         options.backend,
-        options.precision,
+        options.device,
         options.as_json,
     )
     for decorator in reversed(decorators):

@@ -1,9 +1,36 @@
-"""Which backend runs, which devices it sees, and whether to compile for them."""
+"""Which backend runs, which devices it sees, and how to use them best.
+
+Every choice is made here and can be made by hand: by the commands' options, or by the
+variables that these set, which reach the processes that a command starts:
+KPHOTOZ_PRECISION, KPHOTOZ_JIT (1 or 0), and for threads TensorFlow's and XLA's own.
+"""
 
 import importlib
+import os
+import pathlib
 import types
 
-__all__ = ["gpus", "has_gpu", "jit_compile", "name", "tensorflow"]
+__all__ = [
+    "PRECISIONS",
+    "cores",
+    "gpus",
+    "has_accelerator",
+    "has_bfloat16",
+    "jit_compile",
+    "name",
+    "precision",
+    "tensorflow",
+    "threads",
+    "use_precision",
+    "use_threads",
+]
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+# Processors that multiply bfloat16 numbers, by their flags in /proc/cpuinfo.
+_BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+# What TensorFlow and XLA read, once, when they first compute.
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")
 
 
 def name() -> str:
@@ -31,17 +58,110 @@ def gpus() -> list[str]:
     return [device.name.removeprefix("/device:") for device in devices]
 
 
-def has_gpu() -> bool:
-    """Returns whether Keras computes on something faster than the processor."""
-    if name() == "tensorflow":
-        return bool(gpus())
-    return importlib.import_module("jax").default_backend() != "cpu"
+def has_accelerator() -> bool:
+    """Returns whether the backend computes on something else than the processor."""
+    import keras
+
+    return any(not d.startswith("cpu") for d in keras.distribution.list_devices())
 
 
 def jit_compile() -> bool:
-    """Returns whether XLA makes this backend faster on this device.
+    """Returns whether to compile by XLA: KPHOTOZ_JIT, else whether it is faster here.
 
-    On TensorFlow without a GPU it does not: float32 training of the small network is
+    On TensorFlow without a GPU it is not: float32 training of the small network is
     about twice as fast without (our measurement). JAX always compiles.
     """
+    chosen = os.environ.get("KPHOTOZ_JIT")
+    if chosen:
+        return chosen == "1"
     return name() != "tensorflow" or bool(gpus())
+
+
+def precision() -> str:
+    """Returns the policy that suits the device: "float32" or "mixed_bfloat16"."""
+    return "mixed_bfloat16" if has_bfloat16() else "float32"
+
+
+def has_bfloat16() -> bool:
+    """Returns whether the device multiplies bfloat16 numbers faster than float32 ones.
+
+    GPUs do from NVIDIA's Ampere on (compute capability 8), and processors with AMX or
+    AVX512-BF16 under TensorFlow. JAX on a processor stays with float32: there it is
+    several times slower than TensorFlow anyway.
+    """
+    capability = _jax_capability() if name() == "jax" else _tensorflow_capability()
+    if capability is not None:
+        return capability >= 8
+    return name() == "tensorflow" and bool(_BFLOAT16_FLAGS & _processor_flags())
+
+
+def _tensorflow_capability() -> int | None:
+    """Returns the lowest major compute capability of the GPUs, None without any."""
+    module = tensorflow()
+    found = [
+        module.config.experimental.get_device_details(device)
+        for device in module.config.list_physical_devices("GPU")
+    ]
+    return min((x.get("compute_capability", (0,))[0] for x in found), default=None)
+
+
+def _jax_capability() -> int | None:
+    found = [d for d in importlib.import_module("jax").devices() if d.platform != "cpu"]
+    versions = [str(getattr(device, "compute_capability", "0")) for device in found]
+    return min((int(v.partition(".")[0]) for v in versions), default=None)
+
+
+def _processor_flags() -> set[str]:
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return set()
+    lines = (line.partition(":") for line in text.splitlines())
+    return set(next((v for k, _, v in lines if k.strip() == "flags"), "").split())
+
+
+def use_precision(chosen: str | None = None) -> str:
+    """Sets the policy of layers made from now on, and returns it.
+
+    Args:
+        chosen: str or None. One of `PRECISIONS`. [default: KPHOTOZ_PRECISION, else what
+            suits the device]
+    """
+    import keras
+
+    chosen = chosen or os.environ.get("KPHOTOZ_PRECISION") or precision()
+    keras.config.set_dtype_policy(chosen)
+    return chosen
+
+
+def cores() -> int:
+    """Returns the processor cores that this process may use, its container's quota too.
+
+    Containers limit time instead of cores: more threads than the quota only wait.
+    """
+    try:
+        usable = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        usable = os.cpu_count() or 1
+    try:
+        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        usable = min(usable, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such limit, or "max"
+        pass
+    return usable
+
+
+def threads() -> int:
+    """Returns the number of threads to compute with: as set, else the cores."""
+    chosen = os.environ.get(_THREADS[0], "")
+    return int(chosen) if chosen.isdigit() and int(chosen) else cores()
+
+
+def use_threads(count: int) -> None:
+    """Has TensorFlow and XLA compute with so many threads, if they have not begun.
+
+    Args:
+        count: int > 0. Threads.
+    """
+    for variable in _THREADS:
+        os.environ[variable] = str(count)

@@ -8,6 +8,7 @@ import keras
 
 from kphotoz import recipes
 from kphotoz.comparison.plan import Job, jobs
+from kphotoz.comparison.workers import choose_count, run_apart
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime, select
 from kphotoz.regimes.experiment import Experiment
@@ -25,7 +26,12 @@ __all__ = ["compare"]
 
 
 def compare(
-    recipe: Recipe, out: pathlib.Path, *, resume: bool, reporter: Reporter
+    recipe: Recipe,
+    out: pathlib.Path,
+    *,
+    resume: bool,
+    reporter: Reporter,
+    at_once: int | None = 1,
 ) -> tuple[Experiment, list[Regime]]:
     """Runs every job of a recipe that has not ended yet.
 
@@ -34,6 +40,9 @@ def compare(
         out: path. The comparison's folder; jobs write below `jobs/`.
         resume: bool. Go on in an existing folder.
         reporter: Reporter.
+        at_once: int > 0 or None. Jobs to run at once, each in a process of its own
+            where there are several, with its share of the threads; None to choose by
+            the device and its memory.
 
     Returns:
         The experiment and its regimes, for the aggregation.
@@ -44,19 +53,16 @@ def compare(
     folder = RunFolder(out)
     with folder.alone():
         folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
-        experiment = _run_jobs(recipe, base, regimes, out, reporter)
-        # Equal comparisons have equal environments: safe to write again.
-        folder.save_json("environment", environment.describe())
+        experiment = _open(recipe, regimes, reporter)
+        known = {regime.name: regime for regime in (base, *regimes)}
+        planned = jobs(recipe, regimes)
+        count = at_once or choose_count(experiment.input_bytes, len(planned))
+        folder.settle(environment.describe() | {"jobs_at_once": count})
+        _run_jobs(planned, known, experiment, out, reporter, count)
     return experiment, regimes
 
 
-def _run_jobs(
-    recipe: Recipe,
-    base: Regime,
-    regimes: list[Regime],
-    out: pathlib.Path,
-    reporter: Reporter,
-) -> Experiment:
+def _open(recipe: Recipe, regimes: list[Regime], reporter: Reporter) -> Experiment:
     reporter.line("opening the surveys")
     experiment = Experiment.open(recipe)
     for name, splits in (("source", experiment.source), ("target", experiment.target)):
@@ -66,17 +72,65 @@ def _run_jobs(
     experiment.check(regimes)
     for note in experiment.notes:
         reporter.line(note)
-    known = {regime.name: regime for regime in (base, *regimes)}
-    planned = jobs(recipe, regimes)
-    with reporter.bar(len(planned), "jobs") as step:
-        for job in planned:
-            step.describe(job.name)
-            job_folder = RunFolder(out / "jobs" / job.name)
-            if not job_folder.finished:
-                fold = experiment.folds[job.fold]
-                _work(job, known[job.regime], fold, out, job_folder, reporter)
-            step.advance()
     return experiment
+
+
+def _run_jobs(
+    planned: list[Job],
+    known: dict[str, Regime],
+    experiment: Experiment,
+    out: pathlib.Path,
+    reporter: Reporter,
+    count: int,
+) -> None:
+    recipe = experiment.recipe
+    todo = [job for job in planned if not _folder(out, job).finished]
+    if count > 1 and todo:
+        reporter.line(f"{count} jobs at once")
+        ended = run_apart(
+            todo,
+            lambda job: _needs(job, known[job.regime], recipe) & set(todo),
+            _work_apart,
+            lambda job: (job, known[job.regime], recipe, out),
+            count,
+        )
+    else:
+        ended = ((j, _work(j, known[j.regime], experiment, out)) for j in todo)
+    with reporter.bar(len(planned), "jobs") as step:
+        step.advance(len(planned) - len(todo))
+        for job, seconds in ended:
+            reporter.line(f"{job.name}: {seconds:.0f} s")
+            step.advance()
+
+
+def _folder(out: pathlib.Path, job: Job) -> RunFolder:
+    return RunFolder(out / "jobs" / job.name)
+
+
+def _needs(job: Job, regime: Regime, recipe: Recipe) -> set[Job]:
+    """Returns the jobs whose files this one reads."""
+    needed = set()
+    if regime.trainable.start == "base":
+        needed.add(_base_of(job))
+    if recipe.search and regime.searched and regime.trains and job.seed:
+        needed.add(dataclasses.replace(job, seed=0))
+    return needed
+
+
+def _base_of(job: Job) -> Job:
+    return Job("base", job.seed, 0.0, job.fold)
+
+
+def _work_apart(job: Job, regime: Regime, recipe: Recipe, out: pathlib.Path) -> float:
+    """Does a job in a process of its own, which opens the surveys once."""
+    key = recipes.dump(recipe)
+    if key not in _opened:
+        _opened.clear()
+        _opened[key] = Experiment.open(recipe)
+    return _work(job, regime, _opened[key], out)
+
+
+_opened: dict[str, Experiment] = {}
 
 
 def _work(
@@ -84,12 +138,12 @@ def _work(
     regime: Regime,
     experiment: Experiment,
     out: pathlib.Path,
-    folder: RunFolder,
-    reporter: Reporter,
-) -> None:
+) -> float:
+    """Does a job and returns its seconds."""
+    folder, base = _folder(out, job), _folder(out, _base_of(job)).path
+    experiment = experiment.folds[job.fold]
     # What earlier jobs compiled would otherwise stay in memory to the end.
     keras.utils.clear_session()
-    base = out / "jobs" / Job("base", job.seed, 0.0, job.fold).name
     result, settings = _searched(job, regime, experiment, out, base)
     folder.path.mkdir(parents=True, exist_ok=True)
     tests = experiment.tests()
@@ -108,7 +162,7 @@ def _work(
             "n_labels": experiment.label_count(job.fraction, job.seed),
         },
     )
-    reporter.line(f"{job.name}: {result.cost['seconds']:.0f} s")
+    return result.cost["seconds"]
 
 
 def _searched(
@@ -126,8 +180,7 @@ def _searched(
         "base": base / "model.keras",
     }
     if grid and job.seed > 0:
-        first = dataclasses.replace(job, seed=0)
-        first = RunFolder(out / "jobs" / first.name)
+        first = _folder(out, dataclasses.replace(job, seed=0))
         settings = Training(**first.read_json("metrics")["settings"])
         return run(regime, experiment, settings=settings, **arguments), settings
     best: tuple[Result, Training] | None = None

@@ -1,7 +1,7 @@
 """A set of examples in fixed order: splits of surveys, their subsets and unions."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -101,6 +101,14 @@ class Sample:
                     "Build one of them to match the other."
                 )
         return Sample(self._parts + other._parts)
+
+    def through(self, change: Callable[[SplitStore], SplitStore]) -> "Sample":
+        """Returns the same rows of other splits, as of those with features for inputs.
+
+        Args:
+            change: returns what replaces a split: as many examples, in its order.
+        """
+        return Sample([(change(store), rows) for store, rows in self._parts])
 
     def inputs(self, limit: int | None = None) -> np.ndarray:
         """Returns images or photometry in table order.

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from kphotoz.backend import threads
+
 __all__ = [
     *("Unusable", "compiled", "export", "has_bfloat16", "identity"),
     *("installed", "openvino_call"),
@@ -54,7 +56,7 @@ def _openvino() -> types.ModuleType:
 
 
 def has_bfloat16() -> bool:
-    """Returns whether the processor computes in bfloat16 rather than emulates it."""
+    """Returns whether the processor computes in bfloat16, whatever the backend does."""
     info = pathlib.Path("/proc/cpuinfo")
     flags = set(info.read_text().split()) if info.exists() else set()
     return bool(flags & {"amx_bf16", "avx512_bf16"})
@@ -136,6 +138,7 @@ def compiled(
     openvino = _openvino()
     hints = {
         "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_NUM_THREADS": threads(),
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
     }
     try:

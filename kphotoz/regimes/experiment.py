@@ -11,6 +11,7 @@ import numpy as np
 from kphotoz import data
 from kphotoz.errors import InputError
 from kphotoz.recipes import Duplicates, Recipe
+from kphotoz.regimes.frozen import FrozenFeatures
 from kphotoz.regimes.regime import Regime
 from kphotoz.tasks import RedshiftTask
 
@@ -85,6 +86,19 @@ class Experiment:
         for splits in filter(None, (source, target)):
             _check_filled(splits, f", fold {fold + 1} of {self.recipe.folds}")
         return dataclasses.replace(self, source=source, target=target, fold=fold)
+
+    @functools.cached_property
+    def features(self) -> FrozenFeatures:
+        """Features of frozen layers, shared by the regimes that start from one base."""
+        return FrozenFeatures()
+
+    @property
+    def input_bytes(self) -> int:
+        """The size of all inputs in memory [byte]."""
+        samples = [
+            s for x in filter(None, (self.source, self.target)) for s in x.values()
+        ]
+        return sum(4 * len(s) * math.prod(s.info.input_shape) for s in samples)
 
     @functools.cached_property
     def task(self) -> RedshiftTask:

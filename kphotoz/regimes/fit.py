@@ -62,6 +62,7 @@ def fit(
         # One model has one test set: the survey's own.
         experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
         settings = settings_of(regime, experiment)
+        folder.settle(environment.describe(seed))
         result = run(
             regime,
             experiment,
@@ -72,7 +73,7 @@ def fit(
             checkpoints=folder.path / "checkpoints",
             log=reporter.line,
         )
-        return _write(result, regime, experiment, folder, base, seed)
+        return _write(result, regime, experiment, folder, base)
 
 
 def _regime(recipe: Recipe, name: str) -> regimes.Regime:
@@ -117,7 +118,6 @@ def _write(
     experiment: Experiment,
     folder: RunFolder,
     base: pathlib.Path | None,
-    seed: int,
 ) -> dict:
     if regime.trainable.moves == "lora":
         folder.save_adapter(result.model, base)
@@ -127,7 +127,6 @@ def _write(
     write_parquet(folder.path / "predictions.parquet", columns)
     folder.save_history(result.history)
     folder.save_json("cost", result.cost)
-    folder.save_json("environment", environment.describe(seed))
     folder.save_json("metrics", {"metrics": _metrics(columns, experiment)})
     folder.clear_checkpoints()
     return folder.read_json("metrics")

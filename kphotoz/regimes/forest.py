@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kphotoz import baselines, data, features
+from kphotoz import backend, baselines, data, features
 
 __all__ = ["Photometry", "PhotometryForest"]
 
@@ -47,7 +47,7 @@ class PhotometryForest:
     """
 
     def __init__(self, seed: int) -> None:
-        self._forest = baselines.RandomForest(seed=seed, n_jobs=-1)
+        self._forest = baselines.RandomForest(seed=seed, n_jobs=backend.threads())
         self._photometry: Photometry | None = None
 
     def fit(

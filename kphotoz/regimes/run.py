@@ -12,8 +12,10 @@ import numpy as np
 
 from kphotoz import adapters, data, models
 from kphotoz.errors import InputError, told
+from kphotoz.files import hash_file
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.forest import PhotometryForest
+from kphotoz.regimes.frozen import split
 from kphotoz.regimes.moving import let_move
 from kphotoz.regimes.regime import Regime
 from kphotoz.training import loop
@@ -91,8 +93,9 @@ def run(
         forest = PhotometryForest(seed).fit(*samples, experiment.task.label)
         return _finish(None, forest, None, start, experiment)
     model = _prepare(regime, experiment, samples[0], seed, base)
+    trained, samples = _without_frozen(regime, experiment, model, samples, base)
     outcome = loop.train(
-        model,
+        trained,
         *samples,
         task=experiment.task,
         settings=settings,
@@ -131,6 +134,24 @@ def _prepare(
             seed=seed,
         )
     return let_move(model, what)
+
+
+def _without_frozen(
+    regime: Regime,
+    experiment: Experiment,
+    model: keras.Model,
+    samples: tuple["data.Sample", "data.Sample"],
+    base: pathlib.Path | None,
+) -> tuple[keras.Model, tuple["data.Sample", "data.Sample"]]:
+    """Returns what is left to train, on what, where all but the head is frozen."""
+    what = regime.trainable
+    head_only = what.start == "base" and what.moves in ("last", "head")
+    parts = split(model) if head_only and what.batch_norm == "freeze" else None
+    if parts is None:
+        return model, samples
+    below, above = parts
+    key = hash_file(base), what.moves
+    return above, tuple(experiment.features.of(s, below, key) for s in samples)
 
 
 def _verify(before: dict[str, str], model: keras.Model, steps: int) -> None:

@@ -34,7 +34,8 @@ def describe(seed: int | None = None) -> dict:
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "devices": sorted(keras.distribution.list_devices()),
         "machine": platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": backend.cores(),
+        "threads": backend.threads(),
         "seed": seed,
     }
 

@@ -53,12 +53,7 @@ class Step:
     def __init__(self, bar: Progress | None, task: int | None) -> None:
         self._bar, self._task = bar, task
 
-    def describe(self, text: str) -> None:
-        """Says which piece is being worked on."""
+    def advance(self, count: int = 1) -> None:
+        """Counts more finished pieces."""
         if self._bar is not None:
-            self._bar.update(self._task, description=text)
-
-    def advance(self) -> None:
-        """Counts one more finished piece."""
-        if self._bar is not None:
-            self._bar.advance(self._task)
+            self._bar.advance(self._task, count)

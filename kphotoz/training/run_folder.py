@@ -76,6 +76,23 @@ class RunFolder:
         sweep(self.path)
         write_text(recipe, identity)
 
+    def settle(self, environment: dict[str, Any]) -> None:
+        """Writes `environment.json`, by which a resumed run must compute as well.
+
+        Raises:
+            InputError: the run was begun with another backend or precision.
+        """
+        path = self.path / "environment.json"
+        begun = self.read_json("environment") if path.exists() else environment
+        for key in ("backend", "precision"):
+            if begun.get(key) != environment[key]:
+                raise InputError(
+                    f"Wanted: the {key} that {self.path} was begun with, "
+                    f"{begun.get(key)}. Received: {environment[key]}. "
+                    f"Add --{key} {begun.get(key)}, or choose another --out."
+                )
+        self.save_json("environment", environment)
+
     @property
     def finished(self) -> bool:
         """Whether the run ended: metrics are written last."""

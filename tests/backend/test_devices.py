@@ -1,4 +1,4 @@
-"""TensorFlow sees GPUs only where it computes; no GPU is needed to test it."""
+"""What is chosen on machines that this one is not; no GPU is needed to test it."""
 
 import types
 
@@ -11,13 +11,18 @@ class FakeConfig:
     """TensorFlow's configuration on a machine with one GPU."""
 
     def __init__(self):
-        self.visible = ["GPU:0"]
+        self.visible, self.capability = ["GPU:0"], 8
 
     def list_physical_devices(self, kind):
         return ["GPU:0"]
 
     def set_visible_devices(self, chosen, kind):
         self.visible = chosen
+
+    @property
+    def experimental(self):
+        details = {"compute_capability": (self.capability, 0)}
+        return types.SimpleNamespace(get_device_details=lambda device: details)
 
     def list_logical_devices(self, kind):
         return [types.SimpleNamespace(name=f"/device:{x}") for x in self.visible]
@@ -46,3 +51,59 @@ def test_backend_is_the_one_keras_uses():
 
     assert devices.name() == keras.backend.backend()
     assert devices.tensorflow().__name__ == "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("generation", "chosen"),
+    [(7, "float32"), (8, "mixed_bfloat16"), (9, "mixed_bfloat16")],
+)
+def test_precision_of_a_gpu_follows_its_generation(monkeypatch, generation, chosen):
+    machine = types.SimpleNamespace(config=FakeConfig())
+    machine.config.capability = generation
+    monkeypatch.setattr(devices.importlib, "import_module", lambda name: machine)
+    monkeypatch.setattr(devices, "name", lambda: "tensorflow")
+    assert devices.precision() == chosen
+    gpu = types.SimpleNamespace(platform="gpu", compute_capability=f"{generation}.6")
+    machine.devices = lambda: [gpu]
+    monkeypatch.setattr(devices, "name", lambda: "jax")
+    assert devices.precision() == chosen
+
+
+@pytest.mark.parametrize(
+    ("flags", "chosen"),
+    [
+        ("fpu avx2 avx512f", "float32"),
+        ("fpu avx512_bf16", "mixed_bfloat16"),
+        ("fpu amx_tile amx_bf16", "mixed_bfloat16"),
+    ],
+)
+def test_precision_of_a_processor_follows_its_flags(monkeypatch, flags, chosen):
+    text = f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n"
+    monkeypatch.setattr(devices.pathlib.Path, "read_text", lambda path: text)
+    monkeypatch.setattr(devices, "_tensorflow_capability", lambda: None)
+    monkeypatch.setattr(devices, "name", lambda: "tensorflow")
+    assert devices.precision() == chosen
+
+
+def test_what_is_set_by_hand_counts(monkeypatch):
+    import keras
+
+    before = keras.config.dtype_policy()
+    monkeypatch.setenv("KPHOTOZ_PRECISION", "mixed_bfloat16")
+    monkeypatch.setenv("KPHOTOZ_JIT", "0")
+    try:
+        assert devices.use_precision() == "mixed_bfloat16"
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert devices.jit_compile() is False
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("max 100000", 8)])
+def test_a_containers_quota_bounds_the_threads(monkeypatch, quota, cores):
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setattr(devices.pathlib.Path, "read_text", lambda path: quota)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    assert devices.cores() == devices.threads() == cores
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert devices.threads() == 3

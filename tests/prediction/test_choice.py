@@ -183,7 +183,7 @@ def test_auto_says_why_it_takes_keras(pretend, line, monkeypatch):
     assert "2000000 rows" in chosen(line, "auto", inputs, rows=1_999_999).why
     assert chosen(line, "auto", inputs, rows=2_000_000).identity["name"] == "openvino"
     assert chosen(line, "keras", inputs).identity["name"] == "keras"
-    monkeypatch.setattr(choice, "has_gpu", lambda: True)
+    monkeypatch.setattr(choice, "has_accelerator", lambda: True)
     assert "GPU" in chosen(line, "auto", inputs).why
     monkeypatch.setattr(openvino_engine, "installed", lambda: False)
     assert "kphotoz[openvino]" in chosen(line, "auto", inputs).why

@@ -1,0 +1,63 @@
+"""Imports of a backend without its notes, and processes that compute beside others."""
+
+import importlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+
+__all__ = ["import_quietly", "silence", "start_worker"]
+
+
+def silence() -> None:
+    """Silences notes about devices and tracing; has TensorFlow use its fast kernels."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves oneDNN off on CPUs without AVX-512, where it is 3 to 4 times
+    # faster all the same: benchmarks/lora_step.py.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    for name in ("tensorflow", "absl", "jax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def import_quietly() -> None:
+    """Imports Keras and TensorFlow without the notes that they print about devices.
+
+    They write these to the file descriptor itself, before any log level applies.
+    Exceptions still come through.
+    """
+    with open(os.devnull, "w") as nothing:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            for name in ("keras", "tensorflow"):
+                importlib.import_module(name)
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def start_worker(threads: int) -> None:
+    """Prepares a new process to compute for another one, and to end with it.
+
+    Args:
+        threads: int > 0. Threads to compute with.
+    """
+    from kphotoz.backend import devices
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent is told, and ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    silence()
+    devices.use_threads(threads)
+    import_quietly()
+    devices.use_precision()
+
+
+def _end_with_parent() -> None:
+    # A killed parent cannot tell; its end is an event all the same.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

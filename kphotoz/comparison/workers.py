@@ -1,0 +1,92 @@
+"""Runs jobs in several processes at once, each when what it needs has ended."""
+
+import multiprocessing
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+from kphotoz import backend
+from kphotoz.comparison.plan import Job
+from kphotoz.errors import InputError
+
+__all__ = ["choose_count", "run_apart"]
+
+_MOST = 4  # processes; the base of a seed, which others wait for, needs threads
+_JOBS = 4  # that a process must have for its start to pay
+# A process with a small network and its libraries, and copies of the data in it [byte].
+_PROCESS, _COPIES = 2.5e9, 2
+_SHARE = 0.75  # of the memory; the rest is for others
+
+
+def choose_count(data_bytes: int, planned: int) -> int:
+    """Returns how many jobs to run at once: one on a GPU, else as the machine allows.
+
+    Args:
+        data_bytes: int. Size of the inputs, of which every process has its own.
+        planned: int. Jobs there are.
+    """
+    if backend.has_accelerator():
+        return 1
+    room = int(_SHARE * _memory() // (_PROCESS + _COPIES * data_bytes))
+    return max(1, min(_MOST, backend.threads(), room, planned // _JOBS))
+
+
+def _memory() -> float:
+    """Returns the memory that this process and its children may use [byte]."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):  # no such limit, or "max"
+        return found
+    return min(found, limit)
+
+
+def run_apart(
+    planned: Sequence[Job],
+    needs: Callable[[Job], set[Job]],
+    work: Callable[..., Any],
+    arguments: Callable[[Job], tuple],
+    count: int,
+) -> Iterator[tuple[Job, Any]]:
+    """Yields every job with what `work` returned for it, as they end.
+
+    Args:
+        planned: jobs in the order in which they are started as far as possible.
+        needs: returns the planned jobs that must have ended before.
+        work: function of a module, called with `arguments(job)` in another process.
+        arguments: returns what can be sent to a process.
+        count: int > 0. Processes.
+
+    Raises:
+        InputError: a process was killed.
+    """
+    waiting, ended, running = list(planned), set(), {}
+    with futures.ProcessPoolExecutor(
+        count,
+        multiprocessing.get_context("spawn"),
+        initializer=backend.start_worker,
+        initargs=(max(1, backend.threads() // count),),
+    ) as pool:
+        try:
+            while waiting or running:
+                ready = [job for job in waiting if needs(job) <= ended]
+                for job in ready[: count - len(running)]:
+                    waiting.remove(job)
+                    running[pool.submit(work, *arguments(job))] = job
+                done, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+                for future in done:
+                    job = running.pop(future)
+                    ended.add(job)
+                    yield job, future.result()
+        except BaseException as error:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            if isinstance(error, futures.process.BrokenProcessPool):
+                raise InputError(
+                    f"Wanted: {count} jobs at once to end. Received: one of their "
+                    "processes was killed, most often for lack of memory. Add --resume "
+                    "and --jobs 1."
+                ) from error
+            raise

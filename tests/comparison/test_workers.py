@@ -1,0 +1,97 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kphotoz.comparison import workers
+from kphotoz.comparison.plan import Job
+from kphotoz.errors import InputError
+
+BASE, LORA, OTHER = (Job(name, 0, 1.0) for name in ("base", "lora", "other"))
+
+
+def run(work, arguments, planned=(LORA, BASE, OTHER), count=2):
+    return dict(
+        workers.run_apart(
+            planned,
+            lambda job: {BASE} if job == LORA else set(),
+            work,
+            lambda job: arguments,
+            count,
+        )
+    )
+
+
+def test_a_job_starts_when_what_it_needs_has_ended():
+    # Functions of other modules: a new process must find them by name.
+    ended = run(time.monotonic, ())
+    assert set(ended) == {BASE, LORA, OTHER}
+    assert ended[LORA] > ended[BASE]
+
+
+@pytest.mark.large
+def test_an_error_of_a_job_comes_through_and_ends_the_others():
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="invalid literal"):
+        run(int, ("many",))
+    assert time.monotonic() - start < 60
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.large
+def test_a_killed_process_is_told_with_what_to_do():
+    with pytest.raises(InputError, match="killed.*--jobs 1"):
+        run(os._exit, (1,))
+
+
+@pytest.mark.large
+def test_processes_end_with_their_killed_parent():
+    code = (
+        "import time\n"
+        "from kphotoz.comparison import workers\n"
+        "from kphotoz.comparison.plan import Job\n"
+        "if __name__ == '__main__':\n"
+        "    jobs = [Job(name, 0, 1.0) for name in 'ab']\n"
+        "    for job, _ in workers.run_apart(\n"
+        "        jobs, lambda job: set(), time.sleep, lambda job: (600,), 2\n"
+        "    ):\n"
+        "        pass\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    time.sleep(30)
+    children = _children(parent.pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    time.sleep(5)
+    assert len(children) >= 2
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
+
+
+def _children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(text) for text in file.read().split()]
+
+
+@pytest.mark.parametrize(
+    ("memory", "threads", "planned", "count"),
+    [
+        (16e9, 8, 40, 4),  # never more than four
+        (16e9, 2, 40, 2),  # one a core
+        (16e9, 8, 8, 2),  # a process must have some jobs
+        (6e9, 8, 40, 1),  # room for one
+        (16e9, 8, 1, 1),
+    ],
+)
+def test_jobs_at_once_follow_the_machine(monkeypatch, memory, threads, planned, count):
+    monkeypatch.setattr(workers, "_memory", lambda: memory)
+    monkeypatch.setattr(workers.backend, "threads", lambda: threads)
+    assert workers.choose_count(int(1e8), planned) == count
+
+
+def test_a_gpu_runs_one_job_at_a_time(monkeypatch):
+    monkeypatch.setattr(workers.backend, "has_accelerator", lambda: True)
+    assert workers.choose_count(0, 40) == 1
