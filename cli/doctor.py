@@ -13,6 +13,7 @@ from kphotoz_cli import options
 # What each optional package is for.
 _OPTIONAL = {
     "jax": "the JAX backend: pip install 'kphotoz[jax]'",
+    "openvino": "faster `kphotoz predict`: pip install 'kphotoz[openvino]'",
     "pytest": "the tests: pip install 'kphotoz[test]'",
 }
 _NEEDED_GB = 5  # the default comparison's data set and runs, with room to spare

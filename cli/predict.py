@@ -1,6 +1,8 @@
 """`kphotoz predict`: redshifts for every row of files and surveys."""
 
+import dataclasses
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -15,18 +17,28 @@ from kphotoz_cli.file_options import reading_options
 @click.command(name="predict")
 @click.argument("run", type=click.Path(path_type=pathlib.Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@options.out("predictions.parquet")
+@click.option("--out", default="predictions.parquet", show_default=True,
+              help="Where to write.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256,
               show_default=True, help="Objects predicted at once.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["auto", "keras", "openvino"]),
+              default="auto", show_default=True,
+              help="What computes; auto says which it takes and why.")  # fmt: skip
+@click.option("--beam", multiple=True, metavar="OPTION",
+              help="Option of Apache Beam, such as --beam=--runner=DirectRunner; Beam "
+              "then predicts, and --out is a folder.")  # fmt: skip
 @reading_options
 @options.resume
 @options.backend
+@options.device
 @options.as_json
 def command(
     run: pathlib.Path,
     inputs: tuple[str, ...],
-    out: pathlib.Path,
+    out: str,
     batch_size: int,
+    engine: str,
+    beam: tuple[str, ...],
     file_spec: Callable[..., Any],
     resume: bool,
     as_json: bool,
@@ -38,22 +50,29 @@ def command(
     a survey's name ("mock_hsc/photometric" or "mock_hsc/photometric:test"). The suffix
     of --out chooses parquet, FITS or CSV.
     """
-    from kphotoz import prediction
-
+    if beam and resume:
+        raise click.UsageError("Beam's runners repeat what fails: leave out --resume.")
     sources = [_source(name, file_spec) for name in inputs]
-    model, model_hash = prediction.load_run(run)
-    summary = prediction.predict(
-        model,
-        sources,
-        out,
-        batch_size=batch_size,
-        resume=resume,
-        model_hash=model_hash,
-        progress=_progress,
-    )
+    how = {
+        "batch_size": batch_size,
+        "engine": engine,
+        # What was asked for; what suits the backend's device says nothing of OpenVINO.
+        "precision": os.environ.get("KPHOTOZ_PRECISION", "float32"),
+        "tell": lambda line: click.echo(line, err=True),
+    }
+    if beam:
+        from kphotoz.prediction.beam import predict_on_beam
+
+        summary = predict_on_beam(run, sources, out, options=beam, **how)
+    else:
+        from kphotoz import prediction
+
+        model, identity = prediction.load_run(run)
+        how |= {"resume": resume, "model_hash": identity, "progress": _progress}
+        summary = prediction.predict(model, sources, pathlib.Path(out), **how)
     if as_json:
-        rows = {"rows": summary.rows, "flagged": summary.flagged}
-        click.echo(json.dumps({"out": str(summary.out), **rows}))
+        found = dataclasses.asdict(summary) | {"out": str(summary.out)}
+        click.echo(json.dumps(found))
         return
     click.echo(f"{summary.out}: {summary.rows} rows")
     for reason, count in summary.flagged.items():

@@ -38,6 +38,8 @@ BOTH_BACKENDS = "tests/data/test_batches.py"
 # JAX compilation makes them slow, so there they belong to the large tests.
 LARGE_ON_JAX = (
     "tests/guarantees/test_paper_traps.py::test_trap_5_both_dropouts_are_recorded",
+    "tests/prediction/test_choice.py::test_openvino_predicts_as_the_saved_network",
+    "tests/prediction/test_choice.py::test_compiled_network_needs_no_framework",
     "tests/models/test_across_backends.py::test_a_saved_model_predicts_the_same",
     "tests/cli/test_fit.py::test_a_stopped_and_killed_fit",
     "tests/cli/test_fit.py::test_an_adapter_is_refused_by_another_base",

@@ -14,12 +14,11 @@ from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
 from kphotoz.files import atomic, exclusive, hash_arrays, sweep
+from kphotoz.prediction import rows
 from kphotoz.prediction.parts import Parts
 from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer
 
 __all__ = ["Summary", "predict"]
-
-_BATCHES_IN_SHARD = 16  # a killed run repeats at most so many batches; our choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +29,13 @@ class Summary:
         out: path of the table.
         rows: int. Rows in it, as many as in the inputs.
         flagged: dict of reason to number of rows without a prediction.
+        engine: dict of name, version and precision of what computed.
     """
 
     out: pathlib.Path
     rows: int
     flagged: dict[str, int]
+    engine: dict[str, str]
 
 
 def predict(
@@ -45,14 +46,20 @@ def predict(
     batch_size: int = 256,
     resume: bool = False,
     model_hash: str | None = None,
+    engine: str = "auto",
+    precision: str = "float32",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Summary:
     """Writes a table with one row per input row, in order.
 
     Columns: `id`, `row` (position in its input), `z_pred`, `flag` ("" or why there is
     no prediction, which is then NaN), the labels that the input has and, with several
-    inputs, `input`. All batches have one shape, so the same inputs give the same bits
-    whatever file they come from. The table appears when it is whole.
+    inputs, `input`. All batches have one shape, so one engine gives the same bits for
+    the same inputs whatever file they come from. The table appears when it is whole.
+
+    Adapters are merged and batch normalisations folded first, in a copy: predictions
+    are those of the model's own `predict` to about 1e-5, not to the last bit.
 
     Args:
         model: keras.Model of (batch, height, width, band), or of (batch, band, 2)
@@ -63,18 +70,22 @@ def predict(
         batch_size: int > 0. Rows predicted at once.
         resume: bool. Go on where a killed run of the same inputs stopped.
         model_hash: str or None. Identity of the model. [default: of its weights]
+        engine: "keras", "openvino", or "auto" for the second where it is installed,
+            repays its export, has no GPU beside it and agrees with the first.
+        precision: "float32", or "mixed_bfloat16" to allow OpenVINO bfloat16 where the
+            processor has it. Keras computes as the model was saved.
         progress: called with the rows done and the rows in all.
+        tell: called with one line on the engine and why it was chosen.
 
     Raises:
-        InputError: an input cannot be read, or its kind, bands, pixel scale or image
-            size are not the model's.
+        InputError: the engine cannot be used, an input cannot be read, or its kind,
+            bands, pixel scale or image size are not the model's.
     """
     if batch_size < 1:
         raise InputError(f"Wanted: a batch size from 1 up. Received: {batch_size}.")
     out = pathlib.Path(out)
     if out.suffix.lower() not in FORMATS:
         raise unknown("format of predictions", out.suffix, FORMATS)
-    _choose_compilation(model)
     lock = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as stack:
         stack.enter_context(exclusive(lock, out))
@@ -83,53 +94,21 @@ def predict(
         for source in inputs:
             streams.append(open_stream(source))
             stack.callback(streams[-1].close)
-            _check(model, streams[-1])
+            rows.check(model, streams[-1])
         plan = {
             "inputs": [[stream.name, stream.digest()] for stream in streams],
             "model": model_hash or hash_arrays(*model.get_weights()),
             "batch_size": batch_size,
         }
+        chosen = rows.engine_for(model, engine, streams, batch_size, precision)
+        tell(f"Engine: {chosen}")
+        plan["engine"] = chosen.identity
         parts = Parts(out, plan, resume)
-        shards = [shard for shard in _shards(streams, batch_size * _BATCHES_IN_SHARD)]
-        _compute(model, streams, shards, parts, batch_size, progress)
+        shards = rows.shards(streams, batch_size)
+        _compute(chosen.call, streams, shards, parts, batch_size, progress)
         flagged = _assemble(streams, shards, parts, out)
         parts.remove()
-    return Summary(out, sum(map(len, streams)), flagged)
-
-
-def _choose_compilation(model: Any) -> None:
-    if hasattr(model, "jit_compile"):
-        from kphotoz.backend import jit_compile
-
-        model.jit_compile = jit_compile()
-
-
-def _check(model: Any, stream: Stream) -> None:
-    received = stream.input_shape
-    wanted = tuple(getattr(model, "input_shape", (None, *received)))[1:]
-    if len(wanted) != len(received):
-        mine, theirs = ("photometry", "images")[:: 1 if len(wanted) == 2 else -1]
-        raise InputError(
-            f"Wanted: {mine}, as the model was trained on. Received: {theirs} in "
-            f"{stream.name}. Say --magnitudes or --fluxes for photometry, and neither "
-            "for images."
-        )
-    for layer in getattr(model, "layers", []):
-        if hasattr(layer, "bands") and hasattr(layer, "check"):
-            layer.check(stream.bands, stream.pixel_scale)
-    if any(size not in (None, got) for size, got in zip(wanted, received, strict=True)):
-        axes = "(height, width, band)" if stream.kind == "image" else "(band, 2)"
-        fix = "Cut them to that size." if stream.kind == "image" else "Check --bands."
-        raise InputError(
-            f"Wanted: inputs {axes} of {wanted}, as the model was "
-            f"trained on. Received: {received} in {stream.name}. {fix}"
-        )
-
-
-def _shards(streams: list[Stream], size: int) -> Iterator[tuple[int, int, int]]:
-    for number, stream in enumerate(streams):
-        for start in range(0, len(stream), size):
-            yield number, start, min(start + size, len(stream))
+    return Summary(out, sum(map(len, streams)), flagged, chosen.identity)
 
 
 def _name(shard: tuple[int, int, int]) -> str:
@@ -137,7 +116,7 @@ def _name(shard: tuple[int, int, int]) -> str:
 
 
 def _compute(
-    model: Any,
+    call: Callable[[np.ndarray], np.ndarray],
     streams: list[Stream],
     shards: list[tuple[int, int, int]],
     parts: Parts,
@@ -149,20 +128,27 @@ def _compute(
     done = total - sum(stop - start for _, start, stop in todo)
     progress(done, total)
     chunks, at = iter(()), None
-    for shard in todo:
-        number, start, stop = shard
-        if at != (number, start):  # another input, or a gap that a killed run left
-            chunks = _ahead(streams[number].chunks(batch_size, start))
-        z_pred, flags = [], []
-        for _ in range(start, stop, batch_size):
-            _, rows, reasons = next(chunks)
-            values, reasons = _predict_batch(model, rows, reasons, batch_size)
-            z_pred.append(values)
-            flags.append(reasons)
-        parts.write(_name(shard), np.concatenate(z_pred), np.concatenate(flags))
-        at = (number, stop)
-        done += stop - start
-        progress(done, total)
+    with ThreadPoolExecutor(1) as writer:
+        written = None
+        for shard in todo:
+            number, start, stop = shard
+            if at != (number, start):  # another input, or a gap that a killed run left
+                chunks = _ahead(streams[number].chunks(batch_size, start))
+            z_pred, flags = [], []
+            for _ in range(start, stop, batch_size):
+                _, inputs, reasons = next(chunks)
+                found = rows.predict_batch(call, inputs, reasons, batch_size)
+                z_pred.append(found[0])
+                flags.append(found[1])
+            at = (number, stop)
+            if written:
+                written.result()  # raises what the writing raised
+            columns = np.concatenate(z_pred), np.concatenate(flags)
+            written = writer.submit(parts.write, _name(shard), *columns)
+            done += stop - start
+            progress(done, total)
+        if written:
+            written.result()
 
 
 def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
@@ -174,36 +160,13 @@ def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
             yield chunk
 
 
-def _predict_batch(
-    model: Any, inputs: np.ndarray, flags: np.ndarray, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    usable = flags == ""
-    batch = np.zeros((batch_size, *inputs.shape[1:]), np.float32)
-    batch[: len(inputs)][usable] = inputs[usable]
-    predicted = np.asarray(model.predict_on_batch(batch), np.float32)
-    if predicted.size != batch_size:
-        raise InputError(
-            "Wanted: a model with one redshift per object. Received: output of shape "
-            f"{predicted.shape} for {batch_size} objects."
-        )
-    values = predicted.reshape(-1)[: len(inputs)]
-    flags = flags.copy()
-    flags[usable & ~np.isfinite(values)] = "non_finite_prediction"
-    return np.where(flags == "", values, np.float32(np.nan)), flags
-
-
 def _assemble(
     streams: list[Stream],
     shards: list[tuple[int, int, int]],
     parts: Parts,
     out: pathlib.Path,
 ) -> dict[str, int]:
-    labels = [name for name in streams[0].table if name != "id"]
-    labels = [name for name in labels if all(name in s.table for s in streams)]
-    kinds = {"id": "text", "row": "int64", "z_pred": "float32", "flag": "text"}
-    kinds |= {name: "text" if name == "group" else "float64" for name in labels}
-    if len(streams) > 1:
-        kinds["input"] = "text"
+    kinds = rows.kinds(streams)
     widths = {"flag": 24, "input": max(len(ascii_bytes(s.name)) for s in streams)}
     for name in ("id", "group"):
         texts = (text for s in streams for text in s.table.get(name, ()))
@@ -212,14 +175,10 @@ def _assemble(
     with atomic(out) as aside:
         writer = open_writer(aside, kinds, sum(map(len, streams)), widths)
         with contextlib.closing(writer):
-            for number, start, stop in shards:
-                z_pred, flags = parts.read(_name((number, start, stop)))
+            for shard in shards:
+                number, start, _ = shard
+                z_pred, flags = parts.read(_name(shard))
                 flagged.update(flags[flags != ""].tolist())
                 stream = streams[number]
-                columns = {"z_pred": z_pred, "flag": flags}
-                columns["row"] = np.arange(start, stop)
-                columns["input"] = np.full(stop - start, stream.name, object)
-                for name in ("id", *labels):
-                    columns[name] = stream.table[name][start:stop]
-                writer.write(columns)
+                writer.write(rows.columns(stream, start, list(kinds), z_pred, flags))
     return dict(sorted(flagged.items()))

@@ -19,7 +19,7 @@ class Parts:
 
     Args:
         out: path of the final file.
-        plan: what decides the predictions: inputs, model, batch size.
+        plan: what decides the predictions: inputs, model, batch size, engine.
         resume: bool. Keep the shards of a killed run of the same plan.
 
     Raises:

@@ -3,12 +3,16 @@
 import abc
 import csv
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kphotoz.errors import unknown
 
-__all__ = ["FORMATS", "Writer", "open_writer"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["FORMATS", "Writer", "open_writer", "parquet_schema"]
 
 
 class Writer(abc.ABC):
@@ -68,13 +72,8 @@ class _ParquetWriter(Writer):
         import pyarrow
         from pyarrow import parquet
 
-        types = {"text": pyarrow.string()}
-        fields = [
-            (name, types.get(kind) or pyarrow.from_numpy_dtype(kind))
-            for name, kind in self.kinds.items()
-        ]
         self._table = pyarrow.table
-        self._schema = pyarrow.schema(fields)
+        self._schema = parquet_schema(self.kinds)
         self._file = parquet.ParquetWriter(self.path, self._schema)
 
     def write(self, columns: dict[str, np.ndarray]) -> None:
@@ -83,6 +82,23 @@ class _ParquetWriter(Writer):
 
     def close(self) -> None:
         self._file.close()
+
+
+def parquet_schema(kinds: dict[str, str]) -> "pyarrow.Schema":
+    """Returns the schema of a table of predictions.
+
+    Args:
+        kinds: dict of column name to "text", "int64", "float32" or "float64".
+    """
+    import pyarrow
+
+    types = {"text": pyarrow.string()}
+    return pyarrow.schema(
+        [
+            (name, types.get(kind) or pyarrow.from_numpy_dtype(kind))
+            for name, kind in kinds.items()
+        ]
+    )
 
 
 class _FITSWriter(Writer):

@@ -46,7 +46,10 @@ def test_file_without_labels_is_predicted_as_the_model_predicts(folder, model):
     out = folder / "p.parquet"
     paths = [folder, folder / "plain.npz", "--out", out]
     printed = json.loads(run(*paths, *READING, "--batch-size", 4, "--json"))
+    engine = printed.pop("engine")
     assert printed == {"out": str(out), "rows": 10, "flagged": {"all_zero_image": 1}}
+    assert engine["name"] == "keras" and engine["precision"] == "float32"
+    assert keras.__version__ in engine["version"]
     table = parquet.read_table(out).to_pydict()
     assert list(table) == ["id", "row", "z_pred", "flag"]
     with np.load(folder / "plain.npz") as file:
@@ -69,6 +72,31 @@ def test_what_does_not_fit_the_model_is_refused(folder, arguments, told):
     with pytest.raises(InputError, match=told) as error:
         run(folder, folder / "plain.npz", *arguments)
     assert "\n" not in str(error.value)
+
+
+def test_engine_and_its_reason_are_told_in_one_line(folder):
+    out = folder / "p.parquet"
+    paths = [folder, folder / "plain.npz", "--out", out]
+    given = [str(x) for x in (*paths, *READING, "--engine=keras")]
+    result = CliRunner().invoke(command, given)
+    told = [x for x in result.stderr.splitlines() if x.startswith("Engine:")]
+    assert len(told) == 1 and "as asked" in told[0], result.stderr
+    assert keras.backend.backend() in told[0]
+
+
+def test_beam_writes_the_rows_that_predict_writes(folder):
+    paths = [folder, folder / "plain.npz", *READING, "--batch-size=4"]
+    run(*paths, "--out", folder / "p.parquet")
+    beam = "--beam=--runner=DirectRunner"
+    printed = json.loads(run(*paths, "--out", folder / "many", beam, "--json"))
+    assert printed["rows"] == 10 and printed["flagged"] == {"all_zero_image": 1}
+    found = parquet.read_table(folder / "many").sort_by("row").to_pydict()
+    wanted = parquet.read_table(folder / "p.parquet").to_pydict()
+    assert list(found) == list(wanted)
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name])
+    told = CliRunner().invoke(command, [*map(str, paths), beam, "--resume"])
+    assert told.exit_code == 2 and "--resume" in told.output
 
 
 def test_missing_runs_and_inputs_are_told(folder):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from kphotoz.data.file_spec import FileSpec
 from kphotoz.errors import InputError
 from kphotoz.prediction import predict
+from kphotoz.prediction.parts import Parts
 
 
 class BandMeans:
@@ -39,6 +41,12 @@ def run(inputs, out, model=None, batch_size=4, **options):
     inputs = [spec(path) for path in inputs]
     hashed = {"model_hash": "bands", "batch_size": batch_size}
     return predict(model, inputs, out, **hashed | options)
+
+
+def many(make_file):
+    """Writes 40 images: at 2 a batch one whole shard and a short one."""
+    columns = {"redshift": np.zeros(40), "id": np.arange(40)}
+    return make_file("npz", np.ones((40, 4, 16, 16), np.float32), **columns)
 
 
 def parquet(path):
@@ -141,6 +149,48 @@ def test_other_bands_or_sizes_than_the_models_are_refused(make_file, tmp_path):
     assert not (tmp_path / "p.csv").exists()
 
 
+def test_writing_does_not_hold_up_computing(make_file, tmp_path, monkeypatch):
+    computing, write = threading.Event(), Parts.write
+
+    def wait(self, name, *columns):
+        assert name.endswith("32") or computing.wait(60)
+        write(self, name, *columns)
+
+    class Counting(BandMeans):
+        calls = 0
+
+        def predict_on_batch(self, images):
+            self.calls += 1
+            if self.calls > 16:  # the second shard, while the first is not written
+                computing.set()
+            return super().predict_on_batch(images)
+
+    monkeypatch.setattr(Parts, "write", wait)
+    path = many(make_file)
+    assert run([path], tmp_path / "p.csv", Counting(), batch_size=2).rows == 40
+
+
+@pytest.mark.parametrize("failing", ["0000-000000000000", "0000-000000000032"])
+def test_what_fails_in_writing_is_raised(make_file, tmp_path, monkeypatch, failing):
+    write = Parts.write
+
+    def fail(self, name, *columns):
+        if name == failing:
+            raise InputError("Wanted: a place to write. Received: a full disk.")
+        write(self, name, *columns)
+
+    path = many(make_file)
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "write", fail)
+        with pytest.raises(InputError, match="full disk"):
+            run([path], tmp_path / "p.csv", batch_size=2)
+    assert not (tmp_path / "p.csv").exists()
+    run([path], tmp_path / "p.csv", batch_size=2, resume=True)
+    run([path], tmp_path / "whole.csv", batch_size=2)
+    whole = (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "p.csv").read_bytes() == whole
+
+
 def test_unknown_format_is_refused_before_any_work(make_file, tmp_path):
     with pytest.raises(InputError, match="Unknown format.*'.txt'"):
         run([make_file("npz")], tmp_path / "p.txt")
@@ -156,9 +206,7 @@ def test_resume_refuses_another_plan(make_file, tmp_path):
         return images[:, 0, 0, :1]
 
     model.predict_on_batch = break_off
-    images = np.ones((40, 4, 16, 16), np.float32)
-    many = {"redshift": np.zeros(40), "id": np.arange(40)}
-    path = make_file("npz", images, **many)
+    path = many(make_file)
     with pytest.raises(KeyboardInterrupt):
         run([path], tmp_path / "p.csv", model, batch_size=2)
     assert not (tmp_path / "p.csv").exists()

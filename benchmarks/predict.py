@@ -1,0 +1,270 @@
+"""Times predictions: kphotoz' engines against Keras and PyTorch, and from end to end.
+
+Aims: kphotoz' faster engine predicts at least as fast as every rival in float32; from a
+file to a parquet table at 80 % of the bare engine's rate or more.
+
+The network is a ResNet-18 on 64x64x5 images, batch 128, random weights. Sides, all in
+float32 unless they say bfloat16, all from numpy to numpy:
+
+    keras             `keras.Model.predict` as it comes
+    kphotoz-keras     the engine keras: normalisations folded
+    kphotoz-openvino  the engine openvino, where it is installed
+    torch             PyTorch, channels last, inference mode
+    torch-bfloat16    the same with autocast, where the processor has bfloat16, as
+    kphotoz-openvino-bfloat16
+    ...-whole         `kphotoz.prediction.predict` from HDF5 to parquet, from the moment
+                      the engine is chosen; seconds until then are given apart
+
+Sides take turns, PyTorch in a process that waits in between. Rates are medians over
+turns, ratios medians of the ratios within a turn. The last line is JSON.
+
+    python benchmarks/predict.py --quick
+    KPHOTOZ_TORCH_PYTHON=/path/to/python/with/torch python benchmarks/predict.py
+"""
+
+import argparse
+import contextlib
+import functools
+import importlib.metadata
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+from lora_step import BANDS, SIZE, resnet
+
+BATCH = 128
+# Sides that are measured from end to end too, and how their engines are called.
+WHOLE = {"kphotoz-keras": "keras", "kphotoz-openvino": "openvino"}
+
+
+def seconds_of(call: Callable, batch: np.ndarray, count: int) -> float:
+    """Returns the seconds that `count` batches take."""
+    start = time.perf_counter()
+    for _ in range(count):
+        call(batch)
+    return time.perf_counter() - start
+
+
+def images(count: int) -> np.ndarray:
+    """Returns noise, (count, height, width, band) float32."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((count, SIZE, SIZE, BANDS), np.float32)
+
+
+def engines(model) -> dict[str, Callable]:
+    """Returns the engines of kphotoz that run here, by the names of their sides."""
+    from kphotoz.prediction import choice, openvino_engine
+
+    wanted = {"kphotoz-keras": ("keras", "float32")}
+    if openvino_engine.installed():
+        wanted["kphotoz-openvino"] = ("openvino", "float32")
+        if openvino_engine.has_bfloat16():
+            wanted["kphotoz-openvino-bfloat16"] = ("openvino", "mixed_bfloat16")
+    found = {}
+    for side, (name, precision) in wanted.items():
+        start = time.perf_counter()
+        engine = choice.choose(
+            model,
+            name,
+            shapes=[(SIZE, SIZE, BANDS)],
+            rows=BATCH,
+            batch_size=BATCH,
+            precision=precision,
+            sample=lambda: images(BATCH),
+        )
+        print(f"{side}: {engine}, {time.perf_counter() - start:.0f} s to start")
+        found[side] = engine.call
+    return found
+
+
+def stock(model) -> Callable:
+    """Returns Keras' own `predict` of a copy."""
+    import keras
+
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return functools.partial(copy.predict, batch_size=BATCH, verbose=0)
+
+
+def whole(model, engine: str, path: pathlib.Path, rows: int) -> tuple[float, float]:
+    """Returns seconds from a file to a table, after and before the engine was there."""
+    from kphotoz.data.file_spec import FileSpec
+    from kphotoz.prediction import predict
+
+    spec = FileSpec.create(file=path, bands=tuple("grizy"), pixel_scale=0.2)
+    out, chosen = path.with_suffix(".parquet"), []
+    start = time.perf_counter()
+    summary = predict(
+        model,
+        [spec],
+        out,
+        batch_size=BATCH,
+        engine=engine,
+        tell=lambda line: chosen.append(time.perf_counter()),
+    )
+    assert summary.rows == rows and not summary.flagged
+    return time.perf_counter() - chosen[0], chosen[0] - start
+
+
+def write(path: pathlib.Path, rows: int) -> None:
+    """Writes a survey of noise with labels, band first, as cutouts are kept."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", (rows, BANDS, SIZE, SIZE), "float32")
+        file["images"].attrs["bands"] = "g,r,i,z,y"
+        part = np.moveaxis(images(BATCH), -1, 1)
+        for start in range(0, rows, BATCH):
+            file["images"][start : start + BATCH] = part[: rows - start]
+        file["id"], file["redshift"] = np.arange(rows), np.zeros(rows)
+
+
+class Torch:
+    """PyTorch in a process that times batches when it is asked."""
+
+    def __init__(self, python: str, precision: str) -> None:
+        """Starts the process with a Python that has torch."""
+        command = [python, __file__, "--worker", precision]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def seconds(self, count: int) -> float:
+        """Returns the seconds that `count` batches take."""
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def work(precision: str) -> None:
+    """Times batches in PyTorch for each number that comes in."""
+    import torch
+    from torch_models import MODELS
+
+    torch.manual_seed(0)
+    model = MODELS["resnet18"](BANDS, SIZE).eval().to(memory_format=torch.channels_last)
+    cast = torch.autocast("cpu", torch.bfloat16)
+
+    def call(batch: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(batch).permute(0, 3, 1, 2)  # channels last as it is
+        with torch.inference_mode():
+            with cast if precision == "bfloat16" else contextlib.nullcontext():
+                return model(x).float().numpy()
+
+    for line in sys.stdin:
+        print(seconds_of(call, images(BATCH), int(line)), flush=True)
+
+
+def measure(options: argparse.Namespace) -> tuple[dict, dict]:
+    """Returns {side: images per second of each turn}, {side: seconds to start}."""
+    from kphotoz.prediction import openvino_engine
+
+    model, batch = resnet(), images(BATCH)
+    calls = {"keras": stock(model)} | engines(model)
+    sides = {
+        side: functools.partial(seconds_of, call, batch) for side, call in calls.items()
+    }
+    rates: dict = {}
+    starts: dict = {}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder) / "survey.h5"
+        write(path, options.rows)
+        half = ["bfloat16"] if openvino_engine.has_bfloat16() else []
+        for precision in ["float32", *half] if options.torch else []:
+            torch = Torch(options.torch, precision)
+            stack.callback(torch.close)
+            suffix = "" if precision == "float32" else f"-{precision}"
+            sides[f"torch{suffix}"] = torch.seconds
+        for seconds in sides.values():
+            seconds(3)  # warm
+        for _ in range(options.turns):
+            for side, seconds in sides.items():
+                rate = BATCH * options.batches / seconds(options.batches)
+                rates.setdefault(side, []).append(rate)
+                if side in WHOLE:  # at once, under the same load of the machine
+                    after, before = whole(model, WHOLE[side], path, options.rows)
+                    rates.setdefault(f"{side}-whole", []).append(options.rows / after)
+                    starts.setdefault(side, []).append(before)
+    return rates, starts
+
+
+def last_line(rates: dict, starts: dict, options: argparse.Namespace) -> dict:
+    """Returns medians, their ratios, and what was measured on."""
+    median = {side: statistics.median(each) for side, each in rates.items()}
+    ours = max((x for x in WHOLE if x in median), key=median.get)
+    pairs = [(f"{side}-whole", side) for side in starts]
+    pairs += [(ours, rival) for rival in ("keras", "torch") if rival in median]
+    half = ("kphotoz-openvino-bfloat16", "torch-bfloat16")
+    pairs += [half] if all(side in median for side in half) else []
+    ratios = {f"{one} over {other}": ratio(rates, one, other) for one, other in pairs}
+    names = ("keras", "tensorflow", "jax", "openvino", "kphotoz")
+    return {
+        "images_per_second": {side: round(each, 1) for side, each in median.items()},
+        "spread": {s: [round(min(x), 1), round(max(x), 1)] for s, x in rates.items()},
+        "ratios": ratios,
+        "seconds_to_start": {
+            side: round(statistics.median(each), 1) for side, each in starts.items()
+        },
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "turns": options.turns,
+        "batch": BATCH,
+        "rows": options.rows,
+        "cores": len(os.sched_getaffinity(0)),
+        "versions": {name: version(name) for name in names},
+    }
+
+
+def ratio(rates: dict, one: str, other: str) -> float:
+    """Returns the median over turns of the ratio of two rates."""
+    turns = zip(rates[one], rates[other], strict=True)
+    return round(statistics.median(a / b for a, b in turns), 3)
+
+
+def version(name: str) -> str | None:
+    """Returns the version of a package, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    """Reads the command line and prints what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="five minutes at most")
+    parser.add_argument(
+        "--torch",
+        default=os.environ.get("KPHOTOZ_TORCH_PYTHON"),
+        help="Python that has torch [default: KPHOTOZ_TORCH_PYTHON]",
+    )
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options.worker)
+        return
+    # As the command line sets it: TensorFlow's fast kernels, for all sides of Keras.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options.turns, options.batches = (5, 4) if options.quick else (9, 24)
+    options.rows = 1536 if options.quick else 16384
+    found = last_line(*measure(options), options)
+    for side, rate in found["images_per_second"].items():
+        print(f"{side:28} {rate:8.1f} img/s")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
