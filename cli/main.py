@@ -57,7 +57,7 @@ def group() -> None:
 
 def main() -> None:
     """Runs the command line; exit status 0 success, 1 told error, 2 wrong usage."""
-    _prepare_backends()
+    prepare_backends()
     signal.signal(signal.SIGTERM, _stop)
     try:
         group(prog_name="kphotoz")
@@ -76,7 +76,7 @@ def _stop(number: int, _: Any) -> None:
     sys.exit(128 + number)
 
 
-def _prepare_backends() -> None:
+def prepare_backends() -> None:
     """Silences notes about devices and tracing; has TensorFlow use its fast kernels."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow leaves oneDNN off on CPUs without AVX-512, where it is 3 to 4 times
