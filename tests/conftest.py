@@ -42,6 +42,7 @@ BOTH_BACKENDS = "tests/data/test_batches.py"
 # JAX compilation makes them slow, so there they belong to the large tests.
 LARGE_ON_JAX = (
     "tests/guarantees/test_paper_traps.py::test_trap_5_both_dropouts_are_recorded",
+    "tests/cli/test_bench.py",  # tests/training/test_timing.py shows the same
     "tests/cli/test_fit.py::test_a_stopped_and_killed_fit",
     "tests/cli/test_fit.py::test_an_adapter_is_refused_by_another_base",
     "tests/cli/test_compare_catalog.py::test_a_table_is_fitted",
