@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Metrics with errors for any table of redshifts.",
     "data": "List, describe, build and import surveys.",
     "adapter": "Show and merge adapter files.",
+    "bench": "Time input and training steps on this machine.",
     "doctor": "Say what this installation can do.",
 }
 

@@ -1,8 +1,11 @@
 """Settings of every test: one backend a run, no GPU memory grab, real data if given."""
 
+import atexit
 import csv
 import os
 import pathlib
+import shutil
+import tempfile
 import types
 
 import h5py
@@ -18,6 +21,12 @@ os.environ.setdefault("KPHOTOZ_PRECISION", "float32")
 os.environ.setdefault("KPHOTOZ_JOBS", "1")
 # Halves the time that JAX takes for compiling small models; .ci/large sets it to 0.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# What JAX compiles is shared by all tests of a run, its workers and their processes.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="kphotoz_jax_")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], True)
 
 # Arrays, files and text: nothing in these rooms asks Keras, so one backend says all.
 ONE_BACKEND = (
@@ -40,7 +49,7 @@ LARGE_ON_JAX = (
     "tests/guarantees/test_paper_traps.py::test_trap_5_both_dropouts_are_recorded",
     "tests/prediction/test_choice.py::test_openvino_predicts_as_the_saved_network",
     "tests/prediction/test_choice.py::test_compiled_network_needs_no_framework",
-    "tests/models/test_across_backends.py::test_a_saved_model_predicts_the_same",
+    "tests/cli/test_bench.py",  # tests/training/test_timing.py shows the same
     "tests/cli/test_fit.py::test_a_stopped_and_killed_fit",
     "tests/cli/test_fit.py::test_an_adapter_is_refused_by_another_base",
     "tests/cli/test_compare_catalog.py::test_a_table_is_fitted",

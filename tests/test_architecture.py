@@ -79,17 +79,9 @@ def test_only_data_and_backend_import_a_backend(path):
             assert not heads & {"tensorflow", "jax", "pickle"}, path
 
 
-@pytest.mark.parametrize(
-    ("modules", "absent"),
-    [
-        (("kphotoz", "kphotoz_cli.main", "kphotoz.metrics", "kphotoz.tables"), "keras"),
-        (("kphotoz.layers", "kphotoz.adapters"), "keras_hub tensorflow_datasets"),
-    ],
-)
-def test_light_imports_stay_light(modules, absent):
-    code = (
-        f"import sys, {', '.join(modules)}; "
-        f"print(sorted(set({absent.split()!r}) & set(sys.modules)))"
-    )
+def test_light_imports_load_no_keras():
+    # tests/packaging/test_bare.py shows what layers and adapters do without.
+    modules = "kphotoz, kphotoz_cli.main, kphotoz.metrics, kphotoz.tables"
+    code = f"import sys, {modules}; print('keras' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.stdout.strip() == "[]", f"{modules} import {found.stdout}"
+    assert found.stdout.strip() == "False", found.stderr

@@ -22,6 +22,7 @@ _HOMES = {
     "find_same_ids": "duplicates",
     "fold_splits": "folds",
     "import_file": "importing",
+    "in_memory": "batches",
     "list_surveys": "survey",
     "open_file": "importing",
     "open_stream": "stream",

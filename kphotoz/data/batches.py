@@ -15,7 +15,9 @@ from kphotoz.data.sample import Sample
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["epoch_order", "ordered_batches", "to_device", "training_batches"]
+__all__ = [
+    *("epoch_order", "in_memory", "ordered_batches", "to_device", "training_batches"),
+]
 
 _AHEAD = 2  # batches kept ready on the device; our choice
 
@@ -40,8 +42,12 @@ def training_batches(
     labels: str | np.ndarray = "redshift",
     weights: np.ndarray | None = None,
     first_step: int = 0,
+    steps: int | None = None,
 ) -> "tf.data.Dataset":
     """Returns the batches of one epoch, (inputs, labels) or (inputs, labels, weights).
+
+    A part of an epoch is asked for here, not cut from the result by `skip` and `take`:
+    where batches wait on a GPU, TensorFlow allows no step after the copy to it.
 
     Args:
         sample: Sample. What to train on.
@@ -51,6 +57,7 @@ def training_batches(
         labels: str or (n,) array. A column of the table or labels in table order.
         weights: (n,) array or None. Weights of the examples in table order.
         first_step: int >= 0. Batches of this epoch that were already seen.
+        steps: int or None. At most so many batches. [default: to the end]
 
     Returns:
         tf.data.Dataset of float32 tensors (batch, *input_shape), (batch,) and, with
@@ -60,7 +67,8 @@ def training_batches(
     columns = [_aligned(sample, values, "labels")]
     if weights is not None:
         columns.append(_aligned(sample, weights, "weights"))
-    order = epoch_order(len(sample), seed, epoch)[first_step * batch_size :]
+    stop = None if steps is None else (first_step + steps) * batch_size
+    order = epoch_order(len(sample), seed, epoch)[first_step * batch_size : stop]
     return to_device(_batches(sample, order, columns, batch_size))
 
 
@@ -78,7 +86,8 @@ def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     """Returns the data set with its last step: batches wait on the device.
 
     Where TensorFlow computes on a GPU the batches are copied there ahead of time;
-    elsewhere, and under JAX, which copies one batch ahead itself, they wait in memory.
+    elsewhere they wait in memory, under JAX too: there Keras itself copies one batch
+    ahead to a GPU, and none on a CPU (`JAXEpochIterator` of Keras 3.15).
     """
     tf = devices.tensorflow()
     options = tf.data.Options()
@@ -94,6 +103,17 @@ def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     return dataset.apply(
         tf.data.experimental.prefetch_to_device(f"/{found[0]}", _AHEAD)
     )
+
+
+def in_memory(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Returns the same batches, read once and held in memory ready-made.
+
+    Args:
+        dataset: tf.data.Dataset of batches of tuples, all of one size.
+    """
+    tf = devices.tensorflow()
+    columns = [tf.stack(column) for column in zip(*dataset, strict=True)]
+    return to_device(tf.data.Dataset.from_tensor_slices(tuple(columns)))
 
 
 def _aligned(sample: Sample, values: np.ndarray, what: str) -> np.ndarray:

@@ -134,6 +134,9 @@ class Sample:
             (n, *input_shape) float32 in the survey's unit.
         """
         rows = np.asarray(rows, np.int64)
+        if len(self._parts) == 1:  # one copy instead of two
+            store, own = self._parts[0]
+            return np.asarray(store.inputs[own[rows]])
         inputs = np.empty((len(rows), *self.info.input_shape), np.float32)
         for (store, own), end in zip(self._parts, self._ends, strict=True):
             start = end - len(own)

@@ -124,16 +124,19 @@ class _SurveyStream(Stream):
         """Does nothing: TFDS closes its files."""
 
 
-def open_stream(source: SurveySpec | str) -> Stream:
+def open_stream(source: SurveySpec | Stream | str) -> Stream:
     """Returns the rows of a file or a survey.
 
     Args:
         source: SurveySpec, or a survey's name, "builder/config" or
-            "builder/config:split". Without a split all of them, training first.
+            "builder/config:split", without a split all of them, training first; or a
+            Stream of one's own, which is returned.
 
     Raises:
         InputError: no such survey, or a file that cannot be used.
     """
     if isinstance(source, SurveySpec):
         return _FileStream(source)
+    if isinstance(source, Stream):
+        return source
     return _SurveyStream(source)

@@ -40,7 +40,7 @@ class Summary:
 
 def predict(
     model: Any,
-    inputs: Sequence[SurveySpec | str],
+    inputs: Sequence[SurveySpec | Stream | str],
     out: pathlib.Path,
     *,
     batch_size: int = 256,
@@ -64,8 +64,8 @@ def predict(
     Args:
         model: keras.Model of (batch, height, width, band), or of (batch, band, 2)
             fluxes and errors [µJy], to (batch, 1).
-        inputs: specs of files, and survey names, "builder/config" or
-            "builder/config:split".
+        inputs: specs of files, survey names, "builder/config" or
+            "builder/config:split", and Streams of one's own, which are closed.
         out: path. `.parquet`, `.fits` or `.csv`.
         batch_size: int > 0. Rows predicted at once.
         resume: bool. Go on where a killed run of the same inputs stopped.

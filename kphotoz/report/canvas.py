@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kphotoz.files import atomic
@@ -51,13 +52,14 @@ def figure(width: float, height: float) -> Iterator[Figure]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        yield Figure(figsize=(width, height), layout="constrained")
+        yield Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
 def save(drawn: Figure, path: pathlib.Path) -> pathlib.Path:
     """Writes a PNG of 150 dots an inch and returns its path."""
     with atomic(path) as aside:
-        drawn.savefig(aside, dpi=150, metadata={"Software": None})
+        # `savefig` would draw twice, first for the layout alone: a quarter of the time.
+        FigureCanvasAgg(drawn).print_png(aside, metadata={"Software": None})
     return path
 
 

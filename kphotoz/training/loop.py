@@ -5,6 +5,7 @@ every variable, so a resumed run replays exactly what the killed one would have 
 """
 
 import dataclasses
+import functools
 import math
 import pathlib
 import time
@@ -98,14 +99,15 @@ def train(
     for epoch in range(progress.epoch, epochs):
         if _stopped(progress, settings):
             break
-        batches = data.training_batches(
+        batches = functools.partial(
+            data.training_batches,
             train_sample,
             batch_size=settings.batch_size,
             seed=seed,
             epoch=epoch,
             labels=labels,
         )
-        loss = _epoch(model, batches, checks, verify)
+        loss = _epoch(model, batches, steps, checks, verify)
         progress.epoch = epoch + 1
         # Small samples take many short epochs: judge as often as a large one is judged.
         if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
@@ -151,16 +153,19 @@ def _stopped(progress: _Progress, settings: Training) -> bool:
 
 
 def _epoch(
-    model: keras.Model, batches: "data.Batches", checks: list[int], verify: Callable
+    model: keras.Model,
+    batches: Callable[..., "data.Batches"],
+    steps: int,
+    checks: list[int],
+    verify: Callable | None,
 ) -> float:
     """Trains on one epoch and returns its loss; the first steps are checked singly."""
-    count = int(batches.cardinality())
-    alone = checks[:count]
-    del checks[:count]
+    alone = checks[:steps]
+    del checks[:steps]
     for step, number in enumerate(alone):
-        loss = _fit(model, batches.skip(step).take(1))
+        loss = _fit(model, batches(first_step=step, steps=1))
         verify(number)
-    return _fit(model, batches.skip(len(alone))) if count > len(alone) else loss
+    return _fit(model, batches(first_step=len(alone))) if steps > len(alone) else loss
 
 
 def _fit(model: keras.Model, batches: "data.Batches") -> float:

@@ -54,6 +54,12 @@ def usage():
     return run
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves the figures of a comparison out: they take longer than tiny trainings."""
+    monkeypatch.setattr("kphotoz.report.write_figures", lambda *_: [])
+
+
 @pytest.fixture(scope="session")
 def surveys(make_sample, tmp_path_factory):
     """Options of two imported files: a target, and a source of the same bands."""

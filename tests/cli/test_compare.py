@@ -27,7 +27,9 @@ FEW = ["zero_shot", "transfer_paper", "lora_paper"]
         pytest.param(regimes.names(), id="all", marks=pytest.mark.large),
     ],
 )
-def test_regimes_run_on_a_users_two_samples(kphotoz, surveys, tiny, tmp_path, names):
+def test_regimes_run_on_a_users_two_samples(
+    kphotoz, surveys, tiny, tmp_path, names, request
+):
     out = tmp_path / "run"
     arguments = ["compare", *surveys["data"], *surveys["source"], *tiny]
     arguments += ["--set=overrides.combined_paper.training.epochs=2"]
@@ -50,10 +52,12 @@ def test_regimes_run_on_a_users_two_samples(kphotoz, surveys, tiny, tmp_path, na
     # Metrics are written last: without them a job counts as killed and is done again.
     again = (out / "predictions.parquet").read_bytes()
     (out / "jobs" / "lora_paper-f1-s0" / "metrics.json").unlink()
+    request.getfixturevalue("undrawn")
     kphotoz(*arguments, "--resume")
     assert (out / "predictions.parquet").read_bytes() == again
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_regimes_without_a_source_need_no_source(kphotoz, surveys, tiny, tmp_path):
     out = tmp_path / "run"
     arguments = [
@@ -70,6 +74,7 @@ def test_regimes_without_a_source_need_no_source(kphotoz, surveys, tiny, tmp_pat
     assert labels[0.5] < labels[1.0]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_grid_is_searched_at_the_first_seed_and_kept(
     kphotoz, surveys, tiny, tmp_path
 ):
@@ -87,6 +92,7 @@ def test_a_grid_is_searched_at_the_first_seed_and_kept(
     assert [rate["settings"]["learning_rate"] for rate in rates] == [0.01, 0.01]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_unlabelled_deployment_survey_weights_the_test_sample(
     kphotoz, surveys, tiny, tmp_path
 ):

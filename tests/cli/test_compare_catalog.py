@@ -103,6 +103,7 @@ def test_objects_left_out_of_the_source_are_counted(kphotoz, table, tmp_path):
     assert any(note.startswith(f"{COUNT // 2} objects") for note in found["notes"])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_reversed_comparison_starts_from_the_exact_labels(kphotoz, table, tmp_path):
     source = imported(kphotoz, table, "zphot", "photo")
     target = imported(kphotoz, table, "zspec", "spec")

@@ -1,10 +1,9 @@
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import pytest
+
+from kphotoz_cli import main
 
 
 def test_doctor_names_backend_and_devices_in_use(kphotoz):
@@ -21,15 +20,21 @@ def test_doctor_says_that_a_folder_cannot_be_written(kphotoz, monkeypatch):
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(None, "on"), ("0", "off")])
-def test_fast_kernels_are_on_unless_the_user_says_otherwise(given, wanted):
-    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
-    environment |= {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
-    code = "from kphotoz_cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "doctor", "--json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout)["onednn"] == wanted
+def test_fast_kernels_are_on_unless_the_user_says_otherwise(
+    kphotoz, given, wanted, monkeypatch
+):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given or "1")
+    if given is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    main.silence()
+    assert json.loads(kphotoz("doctor", "--json"))["onednn"] == wanted
+
+
+def test_backends_are_prepared_before_a_command_is_looked_for(monkeypatch):
+    seen = []
+    monkeypatch.setattr(main, "silence", lambda: seen.append("prepared"))
+    monkeypatch.setattr(main, "group", lambda **_: seen.append("ran"))
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    main.main()
+    assert seen == ["prepared", "ran"]

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from kphotoz.errors import InputError
+from kphotoz.training import checkpoint, loop
 from kphotoz.training.run_folder import RunFolder
-from kphotoz_cli.main import group
+from kphotoz_cli.main import group, main
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,48 +66,64 @@ def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp
     assert not merged.exists()
 
 
-def test_a_stopped_and_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
-    kphotoz, contents, surveys, tiny, tmp_path
-):
+def stop(words, monkeypatch):
+    """Runs a command that SIGTERM reaches after its next checkpoint."""
+    save = checkpoint.save
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(checkpoint, "save", save_and_stop)
+        patch.setattr(sys, "argv", ["kphotoz", *words])
+        try:
+            main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    return ended.value.code
+
+
+def kill(words, folder):
+    """Kills a command after its next checkpoint; returns its status."""
     code = (
         "from kphotoz.training import loop; loop._CHECKPOINT_SECONDS = 0.0; "
         "import sys; sys.argv = ['kphotoz', *sys.argv[1:]]; "
         "from kphotoz_cli.main import main; main()"
     )
+    last = folder / "checkpoints" / "last.safetensors"
+    before = last.stat().st_mtime_ns
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while last.stat().st_mtime_ns == before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(InputError, match="no other run writes to"):
+        with RunFolder(folder).alone():
+            pass
+    run.kill()
+    return run.wait()
+
+
+def test_a_stopped_and_killed_fit_resumes_to_the_bytes_of_an_undisturbed_one(
+    kphotoz, contents, surveys, tiny, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
     arguments = ["fit", "--regime=from_scratch", *surveys["data"], *tiny]
     arguments += ["--set=training.epochs=8", "--seed=3"]
     killed = tmp_path / "killed"
-    checkpoint = killed / "checkpoints" / "last.safetensors"
-
-    def written():
-        return checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-
-    def stop(number, *more):
-        """Stops a run after its next checkpoint; returns its status and last words."""
-        before = written()
-        run = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments, "--out", str(killed), *more],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        deadline = time.monotonic() + 120
-        while written() == before and time.monotonic() < deadline:
-            time.sleep(0.01)
-        with pytest.raises(InputError, match="no other run writes to"):
-            with RunFolder(killed).alone():
-                pass
-        run.send_signal(number)
-        told = run.communicate(timeout=60)[1]
-        assert not (killed / "model.keras").exists()
-        return run.returncode, told.strip().splitlines()[-1:]
-
-    status, told = stop(signal.SIGTERM)
-    assert status == 128 + signal.SIGTERM
-    assert "repeat the command, with --resume" in told[0]
+    words = [*arguments, "--out", str(killed)]
+    assert stop(words, monkeypatch) == 128 + signal.SIGTERM
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "repeat the command, with --resume" in told
     assert not list(killed.rglob("*partial*"))
-    assert stop(signal.SIGKILL, "--resume")[0] == -signal.SIGKILL
-    kphotoz(*arguments, "--out", killed, "--resume")
+    assert kill([*words, "--resume"], killed) == -signal.SIGKILL
+    assert not (killed / "model.keras").exists()
+    kphotoz(*words, "--resume")
     kphotoz(*arguments, "--out", tmp_path / "whole")
     assert contents(killed) == contents(tmp_path / "whole")

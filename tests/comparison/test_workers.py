@@ -82,7 +82,7 @@ def _children(pid):
         (16e9, 8, 40, 4),  # never more than four
         (16e9, 2, 40, 2),  # one a core
         (16e9, 8, 8, 2),  # a process must have some jobs
-        (6e9, 8, 40, 1),  # room for one
+        (3e9, 8, 40, 1),  # room for one
         (16e9, 8, 1, 1),
     ],
 )

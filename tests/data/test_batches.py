@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kphotoz import data
 from kphotoz.backend import devices
 from kphotoz.data import ordered_batches, training_batches
 from kphotoz.data.batches import to_device
@@ -38,6 +39,7 @@ def test_order_is_a_function_of_seed_epoch_and_step_alone(tiny):
     keras.utils.set_random_seed(99)
     assert ids(train, batches(train)) == first
     assert ids(train, batches(train, first_step=1)) == first[1:]
+    assert ids(train, batches(train, first_step=1, steps=1)) == first[1:2]
     assert ids(train, batches(train, epoch=1)) != first
     assert ids(train, batches(train, seed=4)) != first
     assert sorted(sum(first, [])) == list(range(40)) and len(first[-1]) == 8
@@ -60,6 +62,36 @@ def test_last_step_is_the_copy_to_the_device(tiny, monkeypatch):
     assert copy._target_device.endswith("CPU:0")
     images, _ = next(iter(dataset))
     assert images.shape == (16, 16, 16, 4)
+
+
+def test_training_takes_no_step_after_the_copy_to_the_device(tiny, monkeypatch):
+    import keras
+
+    from kphotoz.tasks import RedshiftTask
+    from kphotoz.training import loop
+    from kphotoz.training.settings import Training
+
+    seen = []
+    monkeypatch.setattr(loop, "_fit", lambda model, given: seen.append(given) or 0.0)
+    model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(1, kernel_initializer="zeros"))
+    settings = Training(epochs=1, batch_size=16, minimum_steps=0)
+    given = {"task": RedshiftTask((0.0, 2.0)), "settings": settings, "seed": 3}
+    loop.train(model, tiny["train"], tiny["train"], verify=lambda step: None, **given)
+    assert {type(dataset).__name__ for dataset in seen} == {"_PrefetchDataset"}
+    whole = ids(tiny["train"], batches(tiny["train"]))
+    assert sum((ids(tiny["train"], dataset) for dataset in seen), []) == whole
+
+
+def test_batches_in_memory_are_the_same(tiny):
+    whole = tiny["train"].select(np.arange(32))
+    given = list(batches(whole))
+    held = data.in_memory(batches(whole))
+    for found in (list(held), list(held)):  # every pass gives them
+        assert len(found) == len(given) == 2
+        for one, two in zip(given, found, strict=True):
+            for a, b in zip(one, two, strict=True):
+                np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_without_a_gpu_the_last_step_is_a_plain_prefetch(tiny):

@@ -133,6 +133,7 @@ def test_photometry_must_be_declared_or_said_to_be_unknown(described, catalogs):
         data.import_file(spec)
 
 
+@pytest.mark.large
 def test_real_clusters_have_one_split_for_both_redshifts(real_data):
     said = {
         "file": real_data / "redmapper_sdss" / "redmapper_even.parquet",

@@ -200,7 +200,7 @@ def kinds():
     return {name: builder(make) for name, make in KINDS.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compile_options():
     """The loss, and jit where the backend compiles quickly."""
     return loss_options()

@@ -1,8 +1,5 @@
 """G24: the learning-rate ratio acts on B only."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -116,29 +113,6 @@ def test_model_trains_with_b_faster_and_reloads(kind, kinds, images, compile_opt
     for plain, faster in zip(*steps, strict=True):
         assert np.abs(plain).max() > 0
         np.testing.assert_allclose(faster, 5.0 * plain, rtol=1e-3, atol=1e-7)
-
-
-def test_reload_in_a_new_process_keeps_ratio_and_state(
-    small, images, compile_options, tmp_path
-):
-    model = adapters.apply(small, 1)
-    schedule = keras.optimizers.schedules.CosineDecay(0.01, 10)
-    optimizer = adapters.lora_plus(keras.optimizers.AdamW(schedule), 7.0)
-    model.compile(optimizer, **compile_options)
-    model.train_on_batch(images, np.ones((4, 2)))
-    model.save(tmp_path / "model.keras")
-    code = (
-        "import keras, kphotoz.adapters, sys\n"
-        "o = keras.models.load_model(sys.argv[1]).optimizer\n"
-        "print(type(o).__name__, o.ratio, int(o.iterations),"
-        " type(o.get_config()['learning_rate']).__name__)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model.keras")],
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.split() == ["LoRAPlusAdamW", "7.0", "1", "dict"], done.stderr
 
 
 def test_optimizers_of_training_runs_take_a_ratio():

@@ -1,22 +1,10 @@
-"""Loading models: the same outputs in a new process, one line for what is no model."""
-
-import subprocess
-import sys
+"""Loading models: one line for what is no model."""
 
 import keras
-import numpy as np
 import pytest
 
 from kphotoz import models
 from kphotoz.errors import InputError
-
-SCRIPT = """
-import sys, numpy as np
-from kphotoz import models
-model = models.load(sys.argv[1])
-x = np.load(sys.argv[2])
-np.save(sys.argv[3], model.predict(x, verbose=0))
-"""
 
 
 def _model(survey):
@@ -24,18 +12,6 @@ def _model(survey):
     return models.build_photoz(
         settings, *survey, bands="griz", pixel_scale=None, seed=0
     )
-
-
-def test_a_new_process_without_custom_objects_predicts_the_same(survey, tmp_path):
-    model = _model(survey)
-    x = survey[0][:9]
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "x.npy", x)
-    names = ["model.keras", "x.npy", "y.npy"]
-    arguments = [str(tmp_path / name) for name in names]
-    subprocess.run([sys.executable, "-c", SCRIPT, *arguments], check=True)
-    got = np.load(tmp_path / "y.npy")
-    np.testing.assert_allclose(got, model.predict(x, verbose=0), rtol=1e-6)
 
 
 def _one_line(path):

@@ -5,7 +5,7 @@ import sys
 
 # What a project that only imports our layers need not have.
 ABSENT = (
-    "astropy apache_beam click galsim keras_hub matplotlib mlcroissant pyarrow "
+    "astropy apache_beam click galsim keras_hub matplotlib mlcroissant pyarrow pytest "
     "sklearn speclite tensorflow_datasets yaml"
 )
 
@@ -14,7 +14,7 @@ import sys
 for name in {ABSENT.split()!r}:
     sys.modules[name] = None
 import keras, numpy as np
-from kphotoz import adapters, layers
+from kphotoz import adapters, layers, testing
 inputs = keras.Input((5,))
 base = keras.Model(inputs, keras.layers.Dense(4, name="a")(inputs))
 model = adapters.apply(base, rank=1)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kphotoz.data.file_spec import FileSpec
+from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
 from kphotoz.prediction import predict
 from kphotoz.prediction.parts import Parts
@@ -219,6 +220,7 @@ def test_resume_refuses_another_plan(make_file, tmp_path):
 SLOW = """
 import sys, time, numpy
 from kphotoz.data.file_spec import FileSpec
+from kphotoz.data.stream import Stream
 from kphotoz.prediction import predict
 
 class Slow:
@@ -271,3 +273,31 @@ def test_memory_does_not_grow_with_the_file(make_file, tmp_path):
         tracemalloc.stop()
     # 1,200 more images are 4.9 MB; their catalogue and predictions are not 0.6 MB
     assert peaks[1] - peaks[0] < 6e5, peaks
+
+
+def test_rows_of_a_stream_of_ones_own_are_predicted_as_they_come(tmp_path):
+    class Made(Stream):
+        name, kind, bands, pixel_scale = "made", "image", tuple("griz"), None
+        input_shape, closed = (16, 16, 4), False
+        table = {"id": np.array([f"r{row}" for row in range(70)], object)}
+
+        def chunks(self, size, start=0):
+            for first in range(start, 70, size):
+                count = min(size, 70 - first)
+                inputs = np.full((count, 16, 16, 4), first, np.float32)
+                yield first, inputs, np.full(count, "", object)
+
+        def digest(self):
+            return "made"
+
+        def close(self):
+            self.closed = True
+
+    made = Made()
+    given = {"batch_size": 32, "model_hash": "bands"}
+    found = predict(BandMeans(), [made], tmp_path / "p.parquet", **given)
+    table = parquet(tmp_path / "p.parquet")
+    assert found.rows == 70 and made.closed
+    # Every band of a chunk is its first row, and 0 + 1 + 2 + 3 are six.
+    assert table["z_pred"] == [6.0 * (row // 32 * 32) for row in range(70)]
+    assert table["id"] == made.table["id"].tolist()

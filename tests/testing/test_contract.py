@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -157,9 +154,3 @@ def test_merge_that_loses_the_update_is_found(monkeypatch):
     monkeypatch.setattr(adapters, "merge", lambda model: functional())
     with pytest.raises(AssertionError, match="merge: outputs differ by"):
         run_adapter_contract(functional, INPUTS)
-
-
-def test_importing_it_needs_no_test_framework():
-    code = "import sys, kphotoz.testing; print('pytest' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "False", done.stderr
