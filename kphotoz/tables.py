@@ -9,6 +9,7 @@ from collections.abc import Collection
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
+from kphotoz.fits_files import open_checked
 
 __all__ = ["column", "read_table"]
 
@@ -162,7 +163,7 @@ def _read_fits(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray
             # style, and no reason to refuse a table.
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", message=".*truncated.*")
-            with open(path, "rb") as file, fits.open(file, memmap=False) as parts:
+            with open_checked(path) as file, fits.open(file, memmap=False) as parts:
                 found = [part for part in parts if isinstance(part, _table_kinds())]
                 if not found:
                     raise InputError(

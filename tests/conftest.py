@@ -18,7 +18,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Arrays, files and text: nothing in these rooms asks Keras, so one backend says all.
 ONE_BACKEND = (
     *("datasets", "tests/benchmarks", "tests/data", "tests/datasets", "tests/docs"),
-    *("tests/features", "tests/metrics", "tests/report"),
+    *("tests/features", "tests/hostile", "tests/metrics", "tests/report"),
     *("tests/cli/test_data.py", "tests/cli/test_evaluate.py"),
     "tests/cli/test_kills.py",  # 14 minutes; a test of test_fit.py kills on both
     *("tests/cli/test_evaluate_many.py", "tests/test_architecture.py"),

@@ -128,7 +128,7 @@ def _searched(
     if grid and job.seed > 0:
         first = dataclasses.replace(job, seed=0)
         first = RunFolder(out / "jobs" / first.name)
-        settings = Training(**first.read_json("metrics")["settings"])
+        settings = first.settings()
         return run(regime, experiment, settings=settings, **arguments), settings
     best: tuple[Result, Training] | None = None
     for values in itertools.product(*grid.values()):

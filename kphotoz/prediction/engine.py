@@ -144,7 +144,7 @@ def _compute(
     batch_size: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    todo = [shard for shard in shards if parts.read(_name(shard)) is None]
+    todo = [shard for shard in shards if _finished(parts, shard) is None]
     total = sum(map(len, streams))
     done = total - sum(stop - start for _, start, stop in todo)
     progress(done, total)
@@ -163,6 +163,11 @@ def _compute(
         at = (number, stop)
         done += stop - start
         progress(done, total)
+
+
+def _finished(parts: Parts, shard: tuple[int, int, int]) -> Any:
+    _, start, stop = shard
+    return parts.read(_name(shard), stop - start)
 
 
 def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
@@ -213,7 +218,7 @@ def _assemble(
         writer = open_writer(aside, kinds, sum(map(len, streams)), widths)
         with contextlib.closing(writer):
             for number, start, stop in shards:
-                z_pred, flags = parts.read(_name((number, start, stop)))
+                z_pred, flags = _finished(parts, (number, start, stop))
                 flagged.update(flags[flags != ""].tolist())
                 stream = streams[number]
                 columns = {"z_pred": z_pred, "flag": flags}

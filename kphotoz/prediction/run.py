@@ -1,12 +1,12 @@
 """The model of a run folder, whether it holds a whole model or only an adapter."""
 
-import json
 import os
 import pathlib
 from typing import TYPE_CHECKING
 
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
+from kphotoz.untrusted import parse_json
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +53,7 @@ def load_run(path: str | os.PathLike) -> tuple["keras.Model", str]:
 def _base_of(folder: pathlib.Path) -> tuple[str, str | None]:
     path = folder / "run.json"
     try:
-        noted = json.loads(path.read_text())
+        noted = parse_json(path.read_bytes())
         base, recorded = noted["base"], noted.get("sha256")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(

@@ -36,6 +36,8 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# What astropy's compiled code raises, which has no base but Exception.
+_NAMED = ("CfitsioException",)
 
 
 class Source(abc.ABC):
@@ -99,7 +101,9 @@ def damaged(path: pathlib.Path, kind: str) -> Iterator[None]:
         raise InputError(
             f"Wanted: {kind}. Received: {path}, which does not exist. Check the path."
         ) from error
-    except _DAMAGE as error:
+    except Exception as error:
+        if not isinstance(error, _DAMAGE) and type(error).__name__ not in _NAMED:
+            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"Wanted: {kind}. Received: {path}, which cannot be read ({reason}). "
