@@ -3,13 +3,19 @@
 What is wrong is a ValueError, for the caller to tell with the name of the file.
 """
 
+import csv
 import json
 import re
+import struct
+import tokenize
+import zipfile
+import zlib
 from typing import Any
 
 import yaml
 
-__all__ = ["EXPANSION", "check_pattern", "check_size", "parse_json", "parse_yaml"]
+__all__ = ["EXPANSION", "check_pattern", "check_size", "is_damage"]
+__all__ += ["parse_json", "parse_yaml"]
 
 # Deflate packs at most 1032 bytes into one; no file has more in it.
 EXPANSION = 1100
@@ -23,6 +29,38 @@ _TAGS = ("str", "int", "float", "bool", "null", "seq", "map", "merge", "timestam
 _REPEATS = 3
 _REPEAT = re.compile(r"(?<![\\(])(?:\\\\)*[*+?{]")
 _REPEATED_GROUP = re.compile(r"(?<!\\)(?:\\\\)*\)[*+{]")
+
+
+# What h5py, zipfile, numpy, astropy, csv and pyarrow raise on files that are not what
+# they seem. Each comes from a mutated file of the tests or the library's own source.
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,
+    csv.Error,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+# What astropy's compiled code raises, which has no base but Exception.
+_NAMED = ("CfitsioException",)
+
+
+def is_damage(error: Exception) -> bool:
+    """Returns whether a library may have raised this on a damaged file."""
+    return isinstance(error, _DAMAGE) or type(error).__name__ in _NAMED
 
 
 def parse_json(text: str | bytes) -> Any:

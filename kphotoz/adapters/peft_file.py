@@ -130,6 +130,8 @@ def _factors(module: str, pair: dict, rank: int, alpha: float) -> PeftFactors:
     if sorted(pair) != ["A", "B"]:
         raise _refusal(f"only lora_{''.join(pair)} of {module}", "Save it again")
     a, b = pair["A"], pair["B"]
+    if not 0 < alpha < math.inf:
+        raise _refusal(f"alpha={alpha} of {module}", "Correct it")
     fits = a.ndim == b.ndim >= 2 and a.shape[0] == b.shape[1] == rank
     if not fits or any(size != 1 for size in b.shape[2:]):
         raise _refusal(

@@ -125,6 +125,15 @@ class SurveySpec(pydantic.BaseModel):
         """
         return cls.create(**read_yaml(path) | fields)
 
+    @pydantic.field_validator("file")
+    @classmethod
+    def _possible_name(cls, path: pathlib.Path) -> pathlib.Path:
+        try:
+            path.exists()
+        except OSError as error:  # a name that no file can have
+            raise ValueError(error.strerror) from error
+        return path
+
     @pydantic.field_validator("keys")
     @classmethod
     def _known_roles(cls, keys: dict[str, str]) -> dict[str, str]:

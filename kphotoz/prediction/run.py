@@ -60,7 +60,7 @@ def _base_of(folder: pathlib.Path) -> tuple[str, str | None]:
             f"Wanted: the base of an adapter, as `base` in {path}. Received: "
             f"{type(error).__name__}. Write {{'base': RUN}} there."
         ) from error
-    if not isinstance(base, str) or not (folder / base).exists():
+    if not isinstance(base, str) or not _exists(folder / base):
         raise InputError(
             f"Wanted: the base model that {path} names. Received: {base!r}, which does "
             "not exist. Correct the path."
@@ -70,3 +70,10 @@ def _base_of(folder: pathlib.Path) -> tuple[str, str | None]:
             f"Wanted: another run as the base in {path}. Received: the run itself."
         )
     return base, recorded
+
+
+def _exists(path: pathlib.Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

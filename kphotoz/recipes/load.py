@@ -117,7 +117,7 @@ def parse_settings(settings: Iterable[str]) -> list[tuple[str, Any]]:
 
 def _read(name: str) -> dict[str, Any]:
     path = _FOLDER / f"{name}.yaml"
-    if not path.is_file():
+    if name not in names():
         path = pathlib.Path(name)
         if path.suffix not in (".yaml", ".yml"):
             raise unknown("recipe", name, names())
