@@ -44,12 +44,13 @@ def _print(described: dict) -> None:
     described["targets"] = described["targets"] or "all convolutions and linear layers"
     for key in ("targets", "dropout", "batch_norm", "parameters", "bytes"):
         console.print(f"{key:<12}{described[key]}", highlight=False, markup=False)
-    console.print(f"{'base':<12}{described['base_hash']}", highlight=False)
+    base = f"{'base':<12}{described['base_hash']}"
+    console.print(base, highlight=False, markup=False)
     for key in ("normalisations", "head"):
         found = ", ".join(part["path"] for part in described[key]) or "none"
         console.print(f"{key:<16}{found}", highlight=False, markup=False)
     versions = f"kphotoz {described['kphotoz']}, keras {described['keras']}"
-    console.print(f"{'made by':<12}{versions}", highlight=False)
+    console.print(f"{'made by':<12}{versions}", highlight=False, markup=False)
     table = Table()
     table.add_column("path", overflow="fold")
     for heading in ("kind", "kernel", "rank", "alpha", "parameters", "hash"):
@@ -57,8 +58,9 @@ def _print(described: dict) -> None:
     for entry in described["entries"]:
         shape = "×".join(map(str, entry["shape"]))
         numbers = (f"{entry[k]:g}" for k in ("rank", "alpha", "parameters"))
-        path, kind = escape(entry["path"]), entry["kind"]
-        table.add_row(path, kind, shape, *numbers, entry["kernel_hash"][:8])
+        texts = (entry["path"], entry["kind"], entry["kernel_hash"][:8])
+        path, kind, kernel = map(escape, texts)
+        table.add_row(path, kind, shape, *numbers, kernel)
     console.print(table)
 
 

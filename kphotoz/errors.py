@@ -10,8 +10,22 @@ from collections.abc import Iterable
 __all__ = ["InputError", "told", "unknown"]
 
 
+_LONGEST = 2000  # characters of an error; our choice
+
+
 class InputError(ValueError):
-    """A user's file, option or setting that cannot be used as it is."""
+    """A user's file, option or setting that cannot be used as it is.
+
+    What is shown is one printable line: names and cells of a damaged file can hold line
+    breaks, commands to the terminal, or a million characters.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        line = " ".join(str(message).split())
+        if len(line) > _LONGEST:
+            line = f"{line[: _LONGEST - 400]} … {line[-390:]}"
+        shown = (c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        super().__init__("".join(shown))
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:

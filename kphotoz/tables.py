@@ -3,12 +3,13 @@
 import os
 import pathlib
 import warnings
-import zlib
 from collections.abc import Collection
 
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
+from kphotoz.fits_files import open_checked
+from kphotoz.untrusted import is_damage
 
 __all__ = ["column", "read_table"]
 
@@ -162,7 +163,7 @@ def _read_fits(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray
             # style, and no reason to refuse a table.
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", message=".*truncated.*")
-            with open(path, "rb") as file, fits.open(file, memmap=False) as parts:
+            with open_checked(path) as file, fits.open(file, memmap=False) as parts:
                 found = [part for part in parts if isinstance(part, _table_kinds())]
                 if not found:
                     raise InputError(
@@ -176,9 +177,9 @@ def _read_fits(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray
                 }
     except InputError:
         raise
-    except (OSError, EOFError, zlib.error, LookupError) as error:
-        raise _broken("FITS", path, error) from error
-    except (ValueError, TypeError, AttributeError, fits.VerifyError, Warning) as error:
+    except Exception as error:
+        if not (is_damage(error) or isinstance(error, fits.VerifyError)):
+            raise
         raise _broken("FITS", path, error) from error
 
 
@@ -195,7 +196,9 @@ def _read_ecsv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = ascii_tables.read(path, format="ecsv")
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except Exception as error:
+        if not is_damage(error):
+            raise
         raise _broken("ECSV", path, error) from error
     return {name: _cell(table[name], name, path, text) for name in table.colnames}
 

@@ -31,7 +31,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # Arrays, files and text: nothing in these rooms asks Keras, so one backend says all.
 ONE_BACKEND = (
     *("datasets", "tests/benchmarks", "tests/data", "tests/datasets", "tests/docs"),
-    *("tests/features", "tests/metrics", "tests/report"),
+    *("tests/features", "tests/hostile", "tests/metrics", "tests/report"),
     *("tests/cli/test_data.py", "tests/cli/test_evaluate.py"),
     "tests/comparison/test_workers.py",
     "tests/cli/test_kills.py",  # 14 minutes; a test of test_fit.py kills on both

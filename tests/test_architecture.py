@@ -16,7 +16,7 @@ ROWS = [
     {"tasks", "data"},
     {"models", "adapters", "baselines", "backend"},
     {"layers", "losses", "metrics", "features", "tables"},
-    {"errors", "files", "_version"},
+    {"errors", "files", "fits_files", "hdf5_files", "untrusted", "_version"},
 ]
 BESIDE = {
     ("regimes", "report"),
@@ -25,6 +25,7 @@ BESIDE = {
     ("prediction", "adapters"),
     ("layers", "features"),
     ("files", "errors"),
+    ("fits_files", "untrusted"),
 }
 
 

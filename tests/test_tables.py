@@ -138,3 +138,11 @@ def test_column_is_found_or_its_neighbours_named():
     with pytest.raises(InputError, match="one number a row"):
         column({"image": np.zeros((3, 2, 2))}, "image", numeric=True)
     assert column(COLUMNS, "count", numeric=True).dtype == np.float64
+
+
+def test_a_cell_of_ecsv_without_end_is_refused(tmp_path):
+    path = tmp_path / "a.ecsv"
+    head = "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: z, datatype: string}\nz\n"
+    path.write_text(head + "x" * 200_000)
+    with pytest.raises(InputError, match="field larger than field limit"):
+        read_table(path)

@@ -5,7 +5,7 @@ DoRA ``/magnitude``), ``norm/<path>/<name>`` and ``head/<path>/<name>``. Nothing
 needs Keras.
 """
 
-import json
+import math
 import os
 import pathlib
 import struct
@@ -17,6 +17,7 @@ import safetensors
 
 from kphotoz.errors import InputError
 from kphotoz.files import write_tensors
+from kphotoz.untrusted import parse_json
 
 __all__ = ["Entry", "Header", "Part", "read", "write"]
 
@@ -105,7 +106,7 @@ def read(path: str | os.PathLike) -> tuple[Header, dict[str, np.ndarray]]:
     if text is None:
         raise _unreadable(path, "a safetensors file that kphotoz did not write")
     try:
-        header = Header.model_validate(json.loads(text))
+        header = Header.model_validate(parse_json(text))
     except ValueError as error:
         raise _unreadable(path, f"a header that is not ours ({error})") from error
     _check_tensors(path, header, tensors)
@@ -118,7 +119,7 @@ def _check_tensors(path: pathlib.Path, header: Header, tensors: dict) -> None:
         raise _unreadable(path, f"other tensors than its header says ({odd[0]})")
     for entry in header.entries:
         a, b = (tensors[f"lora/{entry.path}/{x}"] for x in "ab")
-        good = a.size * b.size == entry.rank**2 * int(np.prod(entry.shape))
+        good = a.size * b.size == entry.rank**2 * math.prod(entry.shape)
         start = [
             tensors.get(f"lora/{entry.path}/{x}_start", y)
             for x, y in zip("ab", (a, b), strict=True)

@@ -8,7 +8,6 @@ Source: `peft` 0.21.2, its `LoraConfig` and the files that `save_pretrained` wri
 
 import collections
 import dataclasses
-import json
 import math
 import os
 import pathlib
@@ -21,11 +20,13 @@ import safetensors
 
 from kphotoz.errors import InputError, told
 from kphotoz.files import write_json, write_tensors
+from kphotoz.untrusted import check_pattern, parse_json
 
 __all__ = ["PeftFactors", "read", "write"]
 
 _CONFIG, _TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+_LONGEST = 200  # characters of a module's name, which patterns search; our choice
 # What does more than add the product of the factors, and why it cannot come along.
 _BEYOND = {
     "use_dora": "DoRA rescales the columns of the whole kernel",
@@ -82,10 +83,11 @@ def _matched(patterns: dict | None, module: str, default: float) -> float:
     # The first pattern that fits the last components of the name counts.
     for pattern, value in (patterns or {}).items():
         try:
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                return value
-        except re.error as error:
+            check_pattern(pattern)
+        except ValueError as error:
             raise _refusal(f"the pattern {pattern!r} ({error})", "Correct it") from None
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
     return default
 
 
@@ -114,6 +116,8 @@ def read(
         if not np.isfinite(value).all():
             raise _refusal(f"values that are not finite in {key}", "Train it again")
         pairs[match[1]][match[2]] = value
+        if len(match[1]) > _LONGEST:
+            raise _refusal(f"the module name {match[1]!r:.80}", "Give it a shorter one")
     if not pairs:
         raise _refusal("no tensors", "Save the adapter again with save_pretrained")
     return config.lora_dropout, {
@@ -126,6 +130,8 @@ def _factors(module: str, pair: dict, rank: int, alpha: float) -> PeftFactors:
     if sorted(pair) != ["A", "B"]:
         raise _refusal(f"only lora_{''.join(pair)} of {module}", "Save it again")
     a, b = pair["A"], pair["B"]
+    if not 0 < alpha < math.inf:
+        raise _refusal(f"alpha={alpha} of {module}", "Correct it")
     fits = a.ndim == b.ndim >= 2 and a.shape[0] == b.shape[1] == rank
     if not fits or any(size != 1 for size in b.shape[2:]):
         raise _refusal(
@@ -141,11 +147,11 @@ def _read_config(folder: pathlib.Path) -> _Config:
     if not path.is_file():
         raise _refusal(f"{folder} without {_CONFIG}", "Give the folder of an adapter")
     try:
-        raw = json.loads(path.read_text())
+        raw = parse_json(path.read_bytes())
         if not isinstance(raw, dict):
             raise ValueError("it is no JSON object")
         config = _Config.model_validate(raw)
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise _refusal(f"{path}: {told(error)}", "Save it again") from error
     for name, reason in _BEYOND.items():
         if raw.get(name):

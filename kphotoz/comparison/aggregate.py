@@ -61,7 +61,7 @@ class Tables:
 
     def label_count(self, regime: str, fraction: float) -> int:
         """Returns the target labels a case has learned from, validation included."""
-        return self.job(regime, fraction, 0).read_json("metrics")["n_labels"]
+        return self.job(regime, fraction, 0).read_json("metrics").get("n_labels")
 
 
 def collect(tables: Tables) -> dict[str, list]:

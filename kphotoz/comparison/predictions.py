@@ -5,10 +5,11 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kphotoz.comparison.plan import Job
+from kphotoz.data.readers.parquet_table import ParquetTable
+from kphotoz.errors import InputError
+from kphotoz.training.run_folder import damaged_run
 
 __all__ = ["Scored", "read_jobs", "scored_samples"]
 
@@ -38,14 +39,29 @@ def read_jobs(out: pathlib.Path, jobs: Sequence[Job]) -> dict[str, np.ndarray]:
     Args:
         out: path of the comparison.
         jobs: sequence of Job. The folds of one regime, fraction and seed.
+
+    Raises:
+        InputError: a file of theirs is missing or damaged.
     """
-    tables = [
-        pq.read_table(out / "jobs" / job.name / "predictions.parquet") for job in jobs
-    ]
-    table = pa.concat_tables(tables)
+    tables = [_read(out / "jobs" / job.name / "predictions.parquet") for job in jobs]
     return {
-        name: table[name].to_numpy(zero_copy_only=False) for name in table.schema.names
+        name: np.concatenate([table[name] for table in tables]) for name in tables[0]
     }
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        table = ParquetTable(path)
+        columns = table.read(table.names)
+    except InputError as error:
+        raise damaged_run(path, str(error)) from error
+    kinds = {name: column.dtype.kind for name, column in columns.items()}
+    wanted = dict.fromkeys(("sample", "id"), "O")
+    wanted |= dict.fromkeys(("z_pred", "z_label", "z_true", "magnitude"), "f")
+    for name, kind in wanted.items():
+        if kinds.get(name) != kind:
+            raise damaged_run(path, f"its column {name!r} is none of ours")
+    return columns
 
 
 def scored_samples(

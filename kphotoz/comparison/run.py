@@ -181,7 +181,7 @@ def _searched(
     }
     if grid and job.seed > 0:
         first = _folder(out, dataclasses.replace(job, seed=0))
-        settings = Training(**first.read_json("metrics")["settings"])
+        settings = first.settings()
         return run(regime, experiment, settings=settings, **arguments), settings
     best: tuple[Result, Training] | None = None
     for values in itertools.product(*grid.values()):

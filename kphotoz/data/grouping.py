@@ -66,7 +66,7 @@ def group_by_position(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndar
     from scipy.spatial import cKDTree
 
     count = len(ra)
-    placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    placed = np.flatnonzero(np.isfinite(ra) & (np.abs(dec) <= 90))
     a, d = np.radians(ra[placed]), np.radians(dec[placed])
     points = np.stack([np.cos(a) * np.cos(d), np.sin(a) * np.cos(d), np.sin(d)], axis=1)
     chord = 2 * np.sin(np.radians(radius / 3600) / 2)

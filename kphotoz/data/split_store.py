@@ -1,14 +1,17 @@
 """One split of one survey: its table and its inputs, each read once, kept after."""
 
 import functools
+import math
 import os
+import pathlib
 import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.data.survey_info import SurveyInfo
+from kphotoz.data.survey_info import SurveyInfo, damaged_survey
+from kphotoz.untrusted import check_size
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -47,21 +50,30 @@ class SplitStore:
         present = set(self.builder.info.features)
         batches = list(self.read([name for name in COLUMNS if name in present]))
         table = {}
-        for name in COLUMNS:
-            rows = [batch[name] for batch in batches if name in batch]
-            column = np.concatenate(rows) if rows else None
-            table[name] = self._column(name, column)
+        with damaged_survey(self.builder.data_dir):
+            for name in COLUMNS:
+                rows = [batch[name] for batch in batches if name in batch]
+                column = np.concatenate(rows) if rows else None
+                table[name] = self._column(name, column)
+                if table[name].shape != (len(self),):
+                    raise ValueError(f"{table[name].shape} values of {name}")
         return table
 
     @functools.cached_property
     def inputs(self) -> np.ndarray:
         """Images or photometry, (n, *input_shape) float32, in memory or on disk."""
-        inputs = allocate((len(self), *self.info.input_shape))
-        start = 0
-        for batch in self.read([self.info.input]):
-            stop = start + len(batch[self.info.input])
-            inputs[start:stop] = batch[self.info.input]
-            start = stop
+        shape, start = (len(self), *self.info.input_shape), 0
+        folder = pathlib.Path(self.builder.data_dir)
+        with damaged_survey(folder):
+            stored = sum(path.stat().st_size for path in folder.iterdir())
+            check_size(4 * math.prod(shape), stored, "the survey")
+            inputs = allocate(shape)
+            for batch in self.read([self.info.input]):
+                stop = start + len(batch[self.info.input])
+                inputs[start:stop] = batch[self.info.input]
+                start = stop
+            if start != len(self):
+                raise ValueError(f"it has {start} of {len(self)} examples")
         return inputs
 
     def _column(self, name: str, column: np.ndarray | None) -> np.ndarray:
@@ -76,15 +88,18 @@ class SplitStore:
     def read(
         self, names: list[str], size: int = _BATCH, start: int = 0
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Returns the named features in batches, in order.
+        """Yields the named features in batches, in order.
 
         Args:
             names: list of str. Features to decode.
             size: int > 0. Examples in a batch; the last may be shorter.
             start: int >= 0. Example to begin with.
+
+        Raises:
+            InputError: the built survey is damaged.
         """
         if not len(self):
-            return iter(())
+            return
         import tensorflow_datasets as tfds
 
         # One file after the other: interleaved reading would still be deterministic,
@@ -92,14 +107,15 @@ class SplitStore:
         config = tfds.ReadConfig(
             interleave_cycle_length=1, try_autocache=False, add_tfds_id=False
         )
-        dataset = self.builder.as_dataset(
-            split=self._present(),
-            shuffle_files=False,
-            read_config=config,
-            decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
-        )
-        batches = dataset.skip(start).batch(size).prefetch(2)
-        return iter(tfds.as_numpy(batches))
+        with damaged_survey(self.builder.data_dir):
+            dataset = self.builder.as_dataset(
+                split=self._present(),
+                shuffle_files=False,
+                read_config=config,
+                decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+            )
+            batches = dataset.skip(start).batch(size).prefetch(2)
+            yield from tfds.as_numpy(batches)
 
     def _present(self) -> str:
         names = self.split.split("+")

@@ -16,7 +16,7 @@ import numpy as np
 from kphotoz.backend import devices
 from kphotoz.data.sample import Sample
 from kphotoz.data.split_store import SplitStore
-from kphotoz.data.survey_info import INPUTS, SPLITS, SurveyInfo
+from kphotoz.data.survey_info import INPUTS, SPLITS, SurveyInfo, damaged_survey
 from kphotoz.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -100,7 +100,16 @@ def describe_survey(name: str, **options: Any) -> SurveyInfo:
 
 
 def survey_info(builder: "tfds.core.DatasetBuilder", name: str) -> SurveyInfo:
-    """Returns what a builder declares, as SurveyInfo."""
+    """Returns what a builder declares, as SurveyInfo.
+
+    Raises:
+        InputError: the built data set is damaged.
+    """
+    with damaged_survey(builder.data_dir):
+        return _declared(builder, name)
+
+
+def _declared(builder: "tfds.core.DatasetBuilder", name: str) -> SurveyInfo:
     metadata = dict(builder.info.metadata or {})
     features = builder.info.features
     kind = next(kind for kind, name in INPUTS.items() if name in features)
@@ -137,7 +146,8 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
                 f"Wanted: no options for {name}, which is an imported file. "
                 f"Received: {', '.join(options)}."
             )
-        return tfds.builder_from_directory(folders[config])
+        with damaged_survey(folders[config]):
+            return tfds.builder_from_directory(folders[config])
     if builder not in _builders():
         raise _unknown(name)
     module = _module(builder)

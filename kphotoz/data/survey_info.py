@@ -1,9 +1,14 @@
 """What is known about a survey before any example is read."""
 
+import contextlib
 import dataclasses
+import os
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["INPUTS", "SPLITS", "SurveyInfo"]
+from kphotoz.errors import InputError
+
+__all__ = ["INPUTS", "SPLITS", "SurveyInfo", "damaged_survey"]
 
 SPLITS = ("train", "validation", "calibration", "test")
 # Kind of survey -> the feature that models read.
@@ -45,3 +50,22 @@ class SurveyInfo:
     def image_size(self) -> int | None:
         """Height and width of an image [pixel]; None for a catalogue."""
         return self.input_shape[0] if self.kind == "image" else None
+
+
+@contextlib.contextmanager
+def damaged_survey(folder: str | os.PathLike) -> Iterator[None]:
+    """Tells what TFDS and TensorFlow raise on a damaged data set as one InputError.
+
+    Args:
+        folder: path of the data set.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # TensorFlow's and protobuf's have no common base
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"Wanted: a survey as it was built. Received: {folder}, which cannot be "
+            f"read ({reason}). Remove it, and build or import it again."
+        ) from error

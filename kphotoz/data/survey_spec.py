@@ -11,6 +11,7 @@ import pydantic
 import yaml
 
 from kphotoz.errors import InputError
+from kphotoz.untrusted import parse_yaml
 
 __all__ = ["LABEL_ROLES", "Finite", "Numbers", "Positive", "SurveySpec", "Unknown"]
 __all__ += ["read_yaml"]
@@ -124,6 +125,15 @@ class SurveySpec(pydantic.BaseModel):
         """
         return cls.create(**read_yaml(path) | fields)
 
+    @pydantic.field_validator("file")
+    @classmethod
+    def _possible_name(cls, path: pathlib.Path) -> pathlib.Path:
+        try:
+            path.exists()
+        except OSError as error:  # a name that no file can have
+            raise ValueError(error.strerror) from error
+        return path
+
     @pydantic.field_validator("keys")
     @classmethod
     def _known_roles(cls, keys: dict[str, str]) -> dict[str, str]:
@@ -229,8 +239,10 @@ def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     path = pathlib.Path(path)
     try:
         # The base loader makes text only: bands named y, n or on stay names.
-        loaded = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        loaded = parse_yaml(text, yaml.BaseLoader)
+        json.dumps(loaded, ensure_ascii=False).encode()  # half a character is no text
+    except (OSError, ValueError) as error:
         raise InputError(
             f"Wanted: a YAML description of a survey. Received: {path}: "
             f"{' '.join(str(error).split())}. Correct the file."

@@ -78,7 +78,7 @@ def resolve(architecture: dict[str, Any]) -> dict[str, Any]:
     """
     given = dict(architecture)
     name = given.pop("name", "small_cnn")
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise unknown("architecture", name, ARCHITECTURES)
     settings = ARCHITECTURES[name]
     for key in given:

@@ -123,7 +123,7 @@ def _compute(
     batch_size: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    todo = [shard for shard in shards if parts.read(_name(shard)) is None]
+    todo = [shard for shard in shards if _finished(parts, shard) is None]
     total = sum(map(len, streams))
     done = total - sum(stop - start for _, start, stop in todo)
     progress(done, total)
@@ -151,6 +151,11 @@ def _compute(
             written.result()
 
 
+def _finished(parts: Parts, shard: tuple[int, int, int]) -> Any:
+    _, start, stop = shard
+    return parts.read(_name(shard), stop - start)
+
+
 def _ahead(chunks: Iterator[Any]) -> Iterator[Any]:
     """Yields chunks while the next one is being read."""
     with ThreadPoolExecutor(1) as reader:
@@ -175,9 +180,8 @@ def _assemble(
     with atomic(out) as aside:
         writer = open_writer(aside, kinds, sum(map(len, streams)), widths)
         with contextlib.closing(writer):
-            for shard in shards:
-                number, start, _ = shard
-                z_pred, flags = parts.read(_name(shard))
+            for number, start, stop in shards:
+                z_pred, flags = _finished(parts, (number, start, stop))
                 flagged.update(flags[flags != ""].tolist())
                 stream = streams[number]
                 writer.write(rows.columns(stream, start, list(kinds), z_pred, flags))

@@ -1,15 +1,16 @@
 """Finished pieces of a prediction, kept aside until the whole is written."""
 
-import json
+import contextlib
 import pathlib
 import shutil
-import zipfile
 from typing import Any
 
 import numpy as np
 
+from kphotoz.data.readers.npz import NPZSource
 from kphotoz.errors import InputError
 from kphotoz.files import atomic, write_json
+from kphotoz.untrusted import parse_json
 
 __all__ = ["Parts"]
 
@@ -30,8 +31,12 @@ class Parts:
         self.folder = out.with_name(f".{out.name}.parts")
         noted = self.folder / "plan.json"
         if resume and noted.exists():
-            before = json.loads(noted.read_text())
-            changed = [key for key in plan if before.get(key) != plan[key]]
+            try:
+                before = parse_json(noted.read_bytes())
+            except (OSError, ValueError):
+                before = None
+            known = before if isinstance(before, dict) else {}
+            changed = [key for key in plan if known.get(key) != plan[key]]
             if changed:
                 raise InputError(
                     f"Wanted: to go on with {out} as it was begun. Received: another "
@@ -41,17 +46,25 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
         write_json(noted, plan)
 
-    def read(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    def read(self, name: str, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Returns predictions and flags of a shard, or None if it is not finished.
+
+        A damaged one counts as not finished.
 
         Args:
             name: str. Name of the shard.
+            rows: int. Its length.
         """
         try:
-            with np.load(self.folder / f"{name}.npz") as content:
-                return content["z_pred"], content["flag"].astype(object)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            source = NPZSource(self.folder / f"{name}.npz")
+            with contextlib.closing(source):
+                z_pred, flags = (source.column(key) for key in ("z_pred", "flag"))
+        except InputError:
             return None
+        good = z_pred.dtype == np.float32 and flags.dtype.kind == "U"
+        if not good or not z_pred.shape == flags.shape == (rows,):
+            return None
+        return z_pred, flags.astype(object)
 
     def write(self, name: str, z_pred: np.ndarray, flags: np.ndarray) -> None:
         """Keeps a finished shard.

@@ -1,12 +1,12 @@
 """The model of a run folder, whether it holds a whole model or only an adapter."""
 
-import json
 import os
 import pathlib
 from typing import TYPE_CHECKING
 
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
+from kphotoz.untrusted import parse_json
 
 if TYPE_CHECKING:
     import keras
@@ -53,14 +53,14 @@ def load_run(path: str | os.PathLike) -> tuple["keras.Model", str]:
 def _base_of(folder: pathlib.Path) -> tuple[str, str | None]:
     path = folder / "run.json"
     try:
-        noted = json.loads(path.read_text())
+        noted = parse_json(path.read_bytes())
         base, recorded = noted["base"], noted.get("sha256")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"Wanted: the base of an adapter, as `base` in {path}. Received: "
             f"{type(error).__name__}. Write {{'base': RUN}} there."
         ) from error
-    if not isinstance(base, str) or not (folder / base).exists():
+    if not isinstance(base, str) or not _exists(folder / base):
         raise InputError(
             f"Wanted: the base model that {path} names. Received: {base!r}, which does "
             "not exist. Correct the path."
@@ -70,3 +70,10 @@ def _base_of(folder: pathlib.Path) -> tuple[str, str | None]:
             f"Wanted: another run as the base in {path}. Received: the run itself."
         )
     return base, recorded
+
+
+def _exists(path: pathlib.Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

@@ -9,6 +9,7 @@ import yaml
 
 from kphotoz.errors import InputError, unknown
 from kphotoz.recipes.schema import Recipe
+from kphotoz.untrusted import parse_yaml
 
 __all__ = ["DEFAULT", "dump", "load", "names", "parse_settings", "reverse"]
 
@@ -43,11 +44,12 @@ def load(
         InputError: unknown recipe, profile or field, or a value of the wrong kind.
     """
     fields = _read(name)
-    known = fields.pop("profiles", {}) or {}
+    known = _named(fields.pop("profiles", {}), f"profiles of recipe {name!r}")
     for profile in profiles:
         if profile not in known:
             raise unknown(f"profile of recipe {name!r}", profile, known)
-        fields = _merge_profile(fields, known[profile])
+        changes = _named(known[profile], f"profile {profile!r} of recipe {name!r}")
+        fields = _merge_profile(fields, changes)
     overlay = overlay or {}
     for role in ("source", "target"):
         # Another survey has other options, and other objects in common.
@@ -104,8 +106,8 @@ def parse_settings(settings: Iterable[str]) -> list[tuple[str, Any]]:
                 "Example: --set training.epochs=30"
             )
         try:
-            pairs.append((key.strip(), yaml.safe_load(value)))
-        except yaml.YAMLError as error:
+            pairs.append((key.strip(), parse_yaml(value)))
+        except ValueError as error:
             raise InputError(
                 f"Wanted: a number, word or list after --set {key}=. "
                 f"Received: {value!r}. Quote it or mend it."
@@ -115,16 +117,18 @@ def parse_settings(settings: Iterable[str]) -> list[tuple[str, Any]]:
 
 def _read(name: str) -> dict[str, Any]:
     path = _FOLDER / f"{name}.yaml"
-    if not path.is_file():
+    if name not in names():
         path = pathlib.Path(name)
         if path.suffix not in (".yaml", ".yml"):
             raise unknown("recipe", name, names())
     try:
         if path.stat().st_size > _LIMIT:
             raise InputError(f"Wanted: a recipe below 1 MB. Received: {path}.")
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        fields = parse_yaml(path.read_text(encoding="utf-8"))
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = str(error) or type(error).__name__
         raise InputError(
             f"Wanted: a readable YAML recipe. Received: {path}: {reason}."
         ) from error
@@ -136,10 +140,22 @@ def _read(name: str) -> dict[str, Any]:
     return fields
 
 
+def _named(value: Any, what: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InputError(
+            f"Wanted: named fields in {what}. Received: {value!r:.80}. Write a mapping."
+        )
+    return value
+
+
 def _merge_profile(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Returns the fields changed; options of one survey do not outlive it."""
     for role in ("source", "target"):
         old, new = fields.get(role) or {}, changes.get(role) or {}
+        if not (isinstance(old, dict) and isinstance(new, dict)):
+            continue  # no surveys: the validation tells
         if new.get("survey", old.get("survey")) != old.get("survey"):
             fields = {**fields, role: None}
     return _merge(fields, changes)

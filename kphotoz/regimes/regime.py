@@ -9,6 +9,7 @@ import pydantic
 import yaml
 
 from kphotoz.errors import InputError, unknown
+from kphotoz.untrusted import check_pattern
 
 __all__ = ["Regime", "Trainable", "base", "get", "names", "select"]
 
@@ -51,6 +52,13 @@ class Trainable(_Strict):
         if isinstance(fields, dict) and fields.get("moves") == "everything":
             return {"batch_norm": "train", **fields}
         return fields
+
+    @pydantic.field_validator("targets")
+    @classmethod
+    def _targets_end(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_pattern(value)
+        return value
 
     @pydantic.model_validator(mode="after")
     def _fresh_statistics_move(self) -> "Trainable":

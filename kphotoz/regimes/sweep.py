@@ -1,6 +1,7 @@
 """Variants of regimes over values of their fields."""
 
 import itertools
+import math
 from typing import Any
 
 from kphotoz.errors import InputError, unknown
@@ -9,6 +10,7 @@ from kphotoz.training.settings import Training
 
 __all__ = ["expand"]
 
+_MOST = 1000  # variants of one regime; our choice
 _OF_ADAPTERS = ["rank", "alpha", "dropout", "targets"]
 
 
@@ -47,7 +49,14 @@ def expand(
         if not values:
             raise InputError(f"Wanted: values of {key} to sweep. Received: none.")
         _check_effect(regimes[known.index(name)], field)
-        grids.setdefault(name, {})[field] = list(dict.fromkeys(values))
+        distinct = [v for i, v in enumerate(values) if v not in values[:i]]
+        grid = grids.setdefault(name, {})
+        grid[field] = distinct
+        if math.prod(map(len, grid.values())) > _MOST:
+            raise InputError(
+                f"Wanted: at most {_MOST} variants of {name}. Received: more, with the "
+                f"values of {', '.join(grid)}. Sweep fewer."
+            )
     found = []
     for regime in regimes:
         grid = grids.get(regime.name)

@@ -29,6 +29,7 @@ from kphotoz.report.tables import (
     turned,
     verdict,
 )
+from kphotoz.untrusted import parse_json
 
 __all__ = ["write_html"]
 
@@ -167,10 +168,10 @@ def _figures(paths: Sequence[str | os.PathLike]) -> str:
 
 def _caption(path: pathlib.Path) -> str:
     try:
-        words = json.loads((path.parent / CAPTIONS).read_text("utf-8"))
+        words = parse_json((path.parent / CAPTIONS).read_bytes())
     except (OSError, ValueError):
         return ""  # a figure of another origin
-    return str(words.get(path.name, ""))
+    return str(words.get(path.name, "")) if isinstance(words, dict) else ""
 
 
 def _differences(content: Content) -> str:

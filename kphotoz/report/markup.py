@@ -12,7 +12,9 @@ __all__ = ["details", "escaped", "html_table", "regime_cell", "value_cell"]
 
 def escaped(value: Any) -> str:
     """Returns text that HTML shows as it is; "" for None."""
-    return html.escape("" if value is None else str(value), quote=True)
+    text = "" if value is None else str(value)
+    # Half a character, which JSON can hold, cannot be written.
+    return html.escape(text.encode("utf-8", "replace").decode(), quote=True)
 
 
 def html_table(

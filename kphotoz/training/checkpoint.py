@@ -7,6 +7,7 @@ and shape, in one safetensors file.
 
 import json
 import pathlib
+import struct
 from typing import Any
 
 import keras
@@ -15,8 +16,9 @@ import safetensors
 
 from kphotoz.errors import InputError
 from kphotoz.files import write_tensors
+from kphotoz.untrusted import parse_json
 
-__all__ = ["load", "save", "state", "restore"]
+__all__ = ["damaged", "load", "save", "state", "restore"]
 
 
 def state(model: keras.Model) -> dict[str, np.ndarray]:
@@ -64,14 +66,29 @@ def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Any]:
     Raises:
         InputError: the file is not a checkpoint of ours.
     """
+    errors = (OSError, KeyError, ValueError, TypeError, AttributeError, struct.error)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            shapes = json.loads(header["shapes"])
-            facts = json.loads(header["facts"])
+            shapes = parse_json(header["shapes"])
+            facts = parse_json(header["facts"])
             arrays = {n: file.get_tensor(n).reshape(shapes[n]) for n in shapes}
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(
-            f"Wanted: a checkpoint. Received: {path}: {error}. Delete it to start anew."
-        ) from error
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiub":
+                raise ValueError(f"{name} holds no numbers")
+    except (*errors, safetensors.SafetensorError) as error:
+        raise damaged(path, str(error)) from error
     return arrays, facts
+
+
+def damaged(path: pathlib.Path, reason: str) -> InputError:
+    """Returns the error for a checkpoint that cannot be used.
+
+    Args:
+        path: path of the file.
+        reason: str. What is wrong.
+    """
+    return InputError(
+        f"Wanted: a checkpoint. Received: {path}: {reason[:300]}. Delete it to start "
+        "anew."
+    )

@@ -13,8 +13,10 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import pydantic
 
 from kphotoz import backend, data
+from kphotoz.errors import told
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import checkpoint, optimizer
 from kphotoz.training.schedule import Plateau
@@ -46,6 +48,10 @@ class Outcome:
 
 @dataclasses.dataclass
 class _Progress:
+    __pydantic_config__ = pydantic.ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True
+    )
+
     epoch: int = 0
     best_epoch: int = -1
     best_score: float = math.inf
@@ -54,6 +60,9 @@ class _Progress:
     waited: int = 0  # judgements since the best
     plateau: Plateau | None = None
     best: dict[str, np.ndarray] | None = None
+
+
+_PROGRESS = pydantic.TypeAdapter(_Progress)
 
 
 def predict(model: keras.Model, sample: "data.Sample") -> np.ndarray:
@@ -244,10 +253,15 @@ def _resume(
         for name, array in arrays.items()
         if name.startswith("best/")
     }
+    wanted = {f"{i:05d}": tuple(w.shape) for i, w in enumerate(model.weights)}
+    if best and {name: array.shape for name, array in best.items()} != wanted:
+        raise checkpoint.damaged(path, "the best weights are not this model's")
+    try:
+        progress = _PROGRESS.validate_python(facts)
+    except pydantic.ValidationError as error:
+        raise checkpoint.damaged(path, told(error)) from error
     checkpoint.restore(model, arrays)
-    if facts["plateau"] is not None:
-        facts["plateau"] = Plateau(**facts["plateau"])
-    return _Progress(**facts | {"best": best})
+    return dataclasses.replace(progress, best=best)
 
 
 def _line(row: dict, epochs: int) -> str:

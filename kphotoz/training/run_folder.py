@@ -16,11 +16,14 @@ from typing import Any
 import keras
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pydantic
 
-from kphotoz.errors import InputError
+from kphotoz.errors import InputError, told
 from kphotoz.files import atomic, exclusive, hash_file, sweep, write_json, write_text
+from kphotoz.training.settings import Training
+from kphotoz.untrusted import parse_json
 
-__all__ = ["RunFolder", "write_parquet"]
+__all__ = ["RunFolder", "damaged_run", "write_parquet"]
 
 _IDENTITY = "recipe.yaml"
 _LOCK = ".lock"
@@ -136,13 +139,49 @@ class RunFolder:
         """Writes `name`.json."""
         write_json(self.path / f"{name}.json", value)
 
-    def read_json(self, name: str) -> Any:
-        """Returns the content of `name`.json."""
-        return json.loads((self.path / f"{name}.json").read_text())
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Returns the content of `name`.json.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        path = self.path / f"{name}.json"
+        try:
+            found = parse_json(path.read_bytes())
+            if not isinstance(found, dict):
+                raise ValueError(f"it holds {type(found).__name__}")
+        except (OSError, ValueError) as error:
+            raise damaged_run(path, str(error)) from error
+        return found
+
+    def settings(self) -> Training:
+        """Returns the settings that a finished run was trained with.
+
+        Raises:
+            InputError: they are missing or damaged.
+        """
+        try:
+            return Training(**self.read_json("metrics")["settings"])
+        except (KeyError, TypeError, pydantic.ValidationError) as error:
+            reason = told(error) if isinstance(error, ValueError) else repr(error)
+            raise damaged_run(self.path / "metrics.json", reason) from error
 
     def clear_checkpoints(self) -> None:
         """Removes the checkpoints of a run that has ended."""
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+
+
+def damaged_run(path: pathlib.Path, reason: str) -> InputError:
+    """Returns the error for a file of a run that cannot be read.
+
+    Args:
+        path: path of the file.
+        reason: str. What is wrong.
+    """
+    return InputError(
+        f"Wanted: a file that a finished run wrote. Received: {path}, which cannot be "
+        f"read ({reason[:300]}). Remove {path.parent} and repeat with --resume."
+    )
 
 
 def write_parquet(path: pathlib.Path, columns: dict[str, Any]) -> None:

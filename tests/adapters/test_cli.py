@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from kphotoz import adapters
+from kphotoz.adapters import file_format
 from kphotoz.errors import InputError
 from kphotoz_cli.adapter import command
 
@@ -56,3 +57,13 @@ def test_merge_refuses_other_bases_and_other_endings(files):
         _run("merge", adapter, "--base", files / "run", "--out", files / "m.h5")
     with pytest.raises(InputError, match="Wanted"):
         _run("merge", adapter, "--base", adapter, "--out", files / "m.keras")
+
+
+def test_show_prints_what_looks_like_markup_as_it_is(files):
+    path = files / "a.safetensors"
+    header, tensors = file_format.read(path)
+    header.entries[0].kind = header.base_hash = header.kphotoz = "[/b]"
+    header.entries[0].kernel_hash = "[/red]"
+    file_format.write(path, header, tensors)
+    shown = _run("show", path).output
+    assert shown.count("[/b]") == 3 and "[/red]" in shown

@@ -94,3 +94,18 @@ def test_digest_follows_bytes_and_meaning_but_not_the_place(tmp_path):
 )
 def test_title_can_name_a_folder(file, name, title):
     assert FileSpec.create(file=file, name=name).title == title
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".h5"])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    with pytest.raises(InputError, match="file: .*too long"):
+        FileSpec.create(file=name)
+
+
+def test_a_description_that_repeats_itself_is_refused(tmp_path):
+    path = tmp_path / "survey.yaml"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    path.write_text("\n".join([*lines, "bands: *a11"]))
+    with pytest.raises(InputError, match="aliases make it huge"):
+        FileSpec.from_yaml(path)

@@ -74,6 +74,9 @@ def test_adapter_is_put_on_the_base_that_its_run_names(base, model, images, tmp_
         ({"base": "nowhere"}, "does not exist"),
         ({"base": 3}, "does not exist"),
         ({"base": "."}, "the run itself"),
+        ({"base": "x" * 5000}, "does not exist"),
+        ({"base": "a\0b"}, "does not exist"),
+        ({"base": "/dev/zero"}, "Wanted: a .keras file"),
     ],
 )
 def test_adapter_with_a_wrong_base_is_refused(base, model, tmp_path, noted, told):

@@ -99,3 +99,32 @@ def test_reversed_recipe_exchanges_surveys_and_keeps_the_deployment_sample():
     assert recipes.reverse(other).source == recipe.source
     with pytest.raises(InputError, match="no source"):
         recipes.reverse(recipe.model_copy(update={"source": None}))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("profiles: [quick]", "named fields in profiles"),
+        ("profiles: {quick: 3}", "named fields in profile 'quick'"),
+        ("target: [a]", "target"),
+        ("published: {year: 2001-99-99}", "month"),
+        ("published: !!bool maybe", "maybe"),
+        ("published: &x [*x]", "itself"),
+        ("title: !!python/object/apply:os.system ['true']", "python"),
+    ],
+)
+def test_values_of_odd_types_are_told_in_one_line(tmp_path, line, told):
+    path = tmp_path / "mine.yaml"
+    shipped = recipes.dump(recipes.load())
+    name = line.partition(":")[0]
+    kept = yaml.safe_load(shipped) | {"profiles": {"quick": None}}
+    kept.pop(name)
+    path.write_text(yaml.safe_dump(kept) + line + "\n")
+    with pytest.raises(InputError, match=told):
+        recipes.load(str(path), profiles=["quick"])
+
+
+@pytest.mark.parametrize("value", ["2001-99-99", "!!bool maybe", "!!int x", "&x [*x]"])
+def test_a_setting_that_is_no_value_is_told(value):
+    with pytest.raises(InputError, match="Wanted: a number, word or list"):
+        recipes.load(settings=[f"title={value}"])

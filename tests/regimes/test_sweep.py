@@ -71,3 +71,14 @@ def test_fields_that_change_nothing_are_refused(key, there):
 def test_fields_that_change_something_are_swept():
     sweep = {"full.learning_rate": [0.1, 0.2], "lora.targets": ["conv", "head"]}
     assert len(expand(regimes("full", "lora"), sweep, {})) == 4
+
+
+def test_a_sweep_without_end_is_refused():
+    sweep = {f"lora.{key}": list(range(1, 40)) for key in ("rank", "alpha")}
+    with pytest.raises(InputError, match="at most 1000 variants of lora"):
+        expand(regimes("lora"), sweep, {})
+
+
+def test_values_that_are_lists_can_be_told_apart():
+    sweep = {"full.label_clamp": [[0.0, 1.0], [0.0, 1.0], [0.0, 2.0]]}
+    assert len(expand(regimes("full"), sweep, {})) == 2

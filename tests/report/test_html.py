@@ -1,4 +1,5 @@
 import html.parser
+import json
 import re
 
 import pytest
@@ -134,3 +135,21 @@ def test_figure_of_another_origin_needs_no_captions(comparison, write, tmp_path)
 def test_dollar_signs_in_text_are_text(comparison, write):
     comparison["title"] = "cost in $title and ${body}"
     assert "<h1>cost in $title and ${body}</h1>" in write(comparison)
+
+
+@pytest.mark.parametrize(
+    "words", ["[" * 9000, "[1]", "3", "\xff", '{"a.png": [1]}', '{"a.png": "\\ud800"}']
+)
+def test_captions_of_any_content_leave_a_page(tmp_path, write, words):
+    (tmp_path / "captions.json").write_text(words)
+    (tmp_path / "a.png").write_bytes(b"x")
+    assert Page(write({}, [tmp_path / "a.png"])).tags.count("img") == 1
+
+
+def test_scripts_in_captions_and_file_names_are_shown(tmp_path, write):
+    figure = tmp_path / "<script>.png"
+    figure.write_bytes(b"x")
+    (tmp_path / "captions.json").write_text(json.dumps({figure.name: ATTACK}))
+    text = write({}, [figure])
+    assert "<script" not in text and Page(text).open == []
+    assert text.count("&lt;script&gt;alert") == 2

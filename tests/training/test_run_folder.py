@@ -5,6 +5,7 @@ import pytest
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
 from kphotoz.training.run_folder import RunFolder
+from kphotoz.training.settings import Training
 
 
 def test_an_existing_folder_is_refused_without_resume(tmp_path):
@@ -60,3 +61,15 @@ def test_equal_models_are_saved_in_equal_bytes_and_load(tmp_path):
     again = keras.saving.load_model(tmp_path / "a" / "model.keras")
     np.testing.assert_array_equal(again(x), model(x))
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["model.keras"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{", b"\xff", b'{"a": ' + b"[" * 9000, b'{"settings": 3}']
+)
+def test_damaged_metrics_are_told_with_the_folder_to_remove(tmp_path, content):
+    folder = RunFolder(tmp_path / "run")
+    folder.save_json("metrics", {"settings": Training(epochs=7).model_dump()})
+    assert folder.settings().epochs == 7
+    (tmp_path / "run" / "metrics.json").write_bytes(content)
+    with pytest.raises(InputError, match="Remove .*run and repeat with --resume"):
+        folder.settings()

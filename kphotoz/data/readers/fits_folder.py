@@ -1,6 +1,7 @@
 """A folder of FITS cutouts with a table: one cube or one image per band and object."""
 
 import pathlib
+import re
 
 import numpy as np
 
@@ -14,6 +15,7 @@ __all__ = ["FITSFolderSource"]
 _KIND = "a FITS cutout"
 _TABLE_NAMES = ("table", "catalog", "catalogue")
 _FITS = (".fits", ".fit")
+_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class FITSFolderSource(Source):
@@ -95,11 +97,19 @@ class FITSFolderSource(Source):
             for row in range(rows):
                 cells = {name: _text(self._table[name][row]) for name in self._table}
                 files.append(
-                    [key.format(**cells | {"band": band}) for band in bands]
+                    [_filled(key, cells | {"band": band}) for band in bands]
                     if "{band}" in key
-                    else [key.format(**cells)]
+                    else [_filled(key, cells)]
                 )
         return files
+
+
+def _filled(key: str, cells: dict[str, str]) -> str:
+    """Returns the key with {NAME} replaced; no more of str.format, which can do a lot.
+
+    `{id:9999999999}` would fill the memory, `{id.__class__}` look into our own.
+    """
+    return _FIELD.sub(lambda found: cells[found[1]], key)
 
 
 def _text(cell: object) -> str:
@@ -129,6 +139,8 @@ def _read_cutout(
     for name in names:
         try:
             with damaged(folder / name, _KIND):
+                if (folder / name).exists() and not (folder / name).is_file():
+                    raise ValueError("it is no file")  # a device or a pipe: no end
                 planes.append(_read_file(folder / name))
         except InputError as error:
             missing = isinstance(error.__cause__, FileNotFoundError)

@@ -1,6 +1,7 @@
 """Tables in FITS, read in slices of rows."""
 
 import contextlib
+import io
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 
 from kphotoz.data.readers.source import damaged, no_such_key
 from kphotoz.data.readers.table import Block, Table, equal_lists
+from kphotoz.fits_files import open_checked
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -77,7 +79,9 @@ def open_fits(path: pathlib.Path, memmap: bool = False) -> "Iterator[fits.HDULis
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyWarning)
             # astropy forgets to close what it opened itself and could not read.
-            with open(path, "rb") as stream, fits.open(stream, memmap=memmap) as file:
-                yield file
+            with open_checked(path) as stream:
+                memmap = memmap and not isinstance(stream, io.BytesIO)
+                with fits.open(stream, memmap=memmap) as file:
+                    yield file
     except fits.VerifyError as error:
         raise ValueError(str(error)) from error

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from kphotoz.data.readers.source import Source, band_names, damaged, no_such_key
+from kphotoz.hdf5_files import check_hdf5
 
 __all__ = ["HDF5Source"]
 
@@ -26,6 +27,7 @@ class HDF5Source(Source):
         self.path = path
         self.columns = []
         with damaged(path, _KIND):
+            check_hdf5(path)
             self._file = h5py.File(path, "r")
             try:
                 self._file.visititems(self._note)

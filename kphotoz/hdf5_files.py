@@ -1,0 +1,51 @@
+"""HDF5 files, looked through in another process before they are opened in this one.
+
+On a damaged file libhdf5 may go round for ever or crash, below where Python could stop
+it: a heap of text with an object of no length is enough.
+"""
+
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+
+__all__ = ["check_hdf5"]
+
+_PROBE = pathlib.Path(__file__).with_name("_hdf5_probe.py")
+_SECONDS = 8.0  # for a small file; our choice
+_BYTES_PER_SECOND = 2e7  # what the slowest disk reads; our choice
+
+
+def check_hdf5(path: str | os.PathLike, member: str | None = None) -> None:
+    """Checks that libhdf5 gets through a file, and that its sizes can be true.
+
+    A file that was checked is not checked again until it changes.
+
+    Args:
+        path: path of an HDF5 file, or of a zip file.
+        member: str or None. Name of an HDF5 file in the zip file.
+
+    Raises:
+        ValueError: it hangs or crashes libhdf5, is damaged, declares far more than it
+            holds, or keeps values in other files.
+        OSError: it cannot be read.
+    """
+    stat = os.stat(path)
+    _check(os.path.abspath(path), member, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _check(path: str, member: str | None, _: int, size: int, __: int) -> None:
+    command = [sys.executable, "-P", str(_PROBE), path, *([member] if member else [])]
+    seconds = _SECONDS + size / _BYTES_PER_SECOND
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"libhdf5 does not get through it in {seconds:.0f} s"
+        raise ValueError(reason) from None
+    if done.returncode:
+        said = done.stdout.decode("utf-8", "replace").strip()
+        raise ValueError(said or f"libhdf5 crashes on it, status {done.returncode}")

@@ -1,0 +1,81 @@
+"""Headers of FITS files that would keep astropy busy for hours, or fill the memory."""
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from kphotoz import tables
+from kphotoz.errors import InputError
+from kphotoz.fits_files import open_checked, unpacked
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "a.fits"
+    Table({"id": [1, 2, 3], "z": [0.1, 0.2, 0.3]}).write(path)
+    return path
+
+
+def _replace(path, card, value):
+    content = bytearray(path.read_bytes())
+    at = content.rindex(f"{card:8}= ".encode())
+    content[at + 10 : at + 30] = f"{value:>20}".encode()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("card", "value", "told"),
+    [
+        ("NAXIS", "2147483648", "of 0 to 999"),
+        ("NAXIS2", "99999999999", "follow"),
+        ("NAXIS1", "-24", "below 0"),
+        ("NAXIS1", "0", "rows of no bytes"),
+        ("TFIELDS", "99999999", "of 0 to 999"),
+        ("PCOUNT", "4611686018427387904", "no number"),
+        ("NAXIS1", "nan", "no number"),
+    ],
+)
+def test_a_false_header_is_refused_before_astropy_reads_it(table, card, value, told):
+    _replace(table, card, value)
+    with pytest.raises(ValueError, match=told):
+        open_checked(table)
+    with pytest.raises(InputError, match=told):
+        tables.read_table(table)
+
+
+def test_a_header_without_end_is_refused(tmp_path):
+    path = tmp_path / "a.fits"
+    path.write_bytes(b"SIMPLE  =                    T".ljust(80) + b" " * 80 * 200_000)
+    with pytest.raises(ValueError, match="no end"):
+        open_checked(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_good_files_of_every_kind_pass(tmp_path, packed):
+    image = np.arange(64, dtype="f4").reshape(8, 8)
+    rows = fits.BinTableHDU(Table({"v": np.arange(6).reshape(3, 2)}))
+    ragged = fits.Column("r", "PJ()", array=np.array([[1], [2, 3]], object))
+    parts = [fits.PrimaryHDU(), fits.ImageHDU(image), fits.CompImageHDU(image), rows]
+    parts += [fits.BinTableHDU.from_columns([ragged])]
+    stream = io.BytesIO()
+    fits.HDUList(parts).writeto(stream)
+    path = tmp_path / "a.fits"
+    content = stream.getvalue()
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with open_checked(path) as checked, fits.open(checked) as found:
+        assert len(found) == 5
+        np.testing.assert_array_equal(found[1].data, image)
+        np.testing.assert_array_equal(found[3].data["v"][2], [4, 5])
+
+
+def test_a_gzip_bomb_is_refused(tmp_path):
+    path = tmp_path / "bomb.fits.gz"
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        for _ in range(100):
+            file.write(bytes(1 << 20))
+    with pytest.raises(ValueError, match="unpacks to more"):
+        unpacked(path)
