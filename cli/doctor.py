@@ -39,8 +39,10 @@ def command(as_json: bool) -> None:
 
 def _facts() -> dict:
     from kphotoz import backend
+    from kphotoz.comparison import base_cache
     from kphotoz.training import environment
 
+    kept = base_cache.folder()
     found = environment.describe()
     fast = "multiplies" if backend.has_bfloat16() else "does not multiply"
     folder = os.environ.get("TFDS_DATA_DIR", os.path.expanduser("~"))
@@ -66,6 +68,7 @@ def _facts() -> dict:
         "onednn": "on" if found["onednn"] == "1" else "off",
         "cores": found["cores"],
         "threads": found["threads"],
+        "base models": f"kept in {kept}" if kept else "not kept",
         "data folder": f"{folder} ({free:.0f} GB free)",
         **{name: version for name, version in found["versions"].items() if version},
         "problems": problems,

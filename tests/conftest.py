@@ -17,6 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line sets it
 # Whatever the machine, the tests' own tolerances are those of float32.
 os.environ.setdefault("KPHOTOZ_PRECISION", "float32")
+# Nothing of an earlier run decides a test.
+os.environ.setdefault("KPHOTOZ_CACHE", "off")
 # The tests are many processes already.
 os.environ.setdefault("KPHOTOZ_JOBS", "1")
 # Halves the time that JAX takes for compiling small models; .ci/large sets it to 0.

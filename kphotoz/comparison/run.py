@@ -7,6 +7,7 @@ import pathlib
 import keras
 
 from kphotoz import recipes
+from kphotoz.comparison import base_cache
 from kphotoz.comparison.plan import Job, jobs
 from kphotoz.comparison.workers import choose_count, run_apart
 from kphotoz.recipes import Recipe
@@ -98,8 +99,8 @@ def _run_jobs(
         ended = ((j, _work(j, known[j.regime], experiment, out)) for j in todo)
     with reporter.bar(len(planned), "jobs") as step:
         step.advance(len(planned) - len(todo))
-        for job, seconds in ended:
-            reporter.line(f"{job.name}: {seconds:.0f} s")
+        for job, time in ended:
+            reporter.line(f"{job.name}: {time}")
             step.advance()
 
 
@@ -121,7 +122,7 @@ def _base_of(job: Job) -> Job:
     return Job("base", job.seed, 0.0, job.fold)
 
 
-def _work_apart(job: Job, regime: Regime, recipe: Recipe, out: pathlib.Path) -> float:
+def _work_apart(job: Job, regime: Regime, recipe: Recipe, out: pathlib.Path) -> str:
     """Does a job in a process of its own, which opens the surveys once."""
     key = recipes.dump(recipe)
     if key not in _opened:
@@ -138,8 +139,8 @@ def _work(
     regime: Regime,
     experiment: Experiment,
     out: pathlib.Path,
-) -> float:
-    """Does a job and returns its seconds."""
+) -> str:
+    """Does a job and returns the time that it took, in words."""
     folder, base = _folder(out, job), _folder(out, _base_of(job)).path
     experiment = experiment.folds[job.fold]
     # What earlier jobs compiled would otherwise stay in memory to the end.
@@ -162,7 +163,8 @@ def _work(
             "n_labels": experiment.label_count(job.fraction, job.seed),
         },
     )
-    return result.cost["seconds"]
+    earlier = " in an earlier comparison" if result.cost.get("reused") else ""
+    return f"{result.cost['seconds']:.0f} s{earlier}"
 
 
 def _searched(
@@ -187,7 +189,12 @@ def _searched(
     for values in itertools.product(*grid.values()):
         changes = dict(zip(grid, values, strict=True))
         settings = settings_of(regime, experiment, **changes)
-        result = run(regime, experiment, settings=settings, **arguments)
+        if job.regime == "base":
+            result = base_cache.kept(
+                run, regime, experiment, seed=job.seed, settings=settings
+            )
+        else:
+            result = run(regime, experiment, settings=settings, **arguments)
         if best is None or result.score < best[0].score:
             best = result, settings
     return best

@@ -1,6 +1,7 @@
 """A set of examples in fixed order: splits of surveys, their subsets and unions."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
 
 __all__ = ["Sample"]
+
+_HASHED = 1024  # examples in memory at once while they are hashed
 
 
 class Sample:
@@ -150,6 +153,21 @@ class Sample:
         for store, rows in self._parts:
             if len(rows):
                 _ = store.inputs
+
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """The SHA-256 of bands, scale, table and inputs, in hexadecimal."""
+        info = self.info
+        facts = f"{info.bands}{info.input_shape}{info.pixel_scale}{info.unit}"
+        digest = hashlib.sha256(facts.encode())
+        for name, column in self.table.items():
+            if column.dtype == object:
+                column = np.frombuffer("\0".join(column).encode(), np.uint8)
+            digest.update(f"{name}{hash_arrays(column)}".encode())
+        for start in range(0, len(self), _HASHED):
+            rows = np.arange(start, min(start + _HASHED, len(self)))
+            digest.update(hash_arrays(self.gather(rows)).encode())
+        return digest.hexdigest()
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of ids and labels in order, in hexadecimal."""

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -28,8 +29,9 @@ FEW = ["zero_shot", "transfer_paper", "lora_paper"]
     ],
 )
 def test_regimes_run_on_a_users_two_samples(
-    kphotoz, surveys, tiny, tmp_path, names, request
+    kphotoz, surveys, tiny, tmp_path, names, request, contents, monkeypatch
 ):
+    monkeypatch.setenv("KPHOTOZ_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "run"
     arguments = ["compare", *surveys["data"], *surveys["source"], *tiny]
     arguments += ["--set=overrides.combined_paper.training.epochs=2"]
@@ -50,11 +52,13 @@ def test_regimes_run_on_a_users_two_samples(
     with pytest.raises(InputError, match="Add --resume"):
         kphotoz(*arguments)
     # Metrics are written last: without them a job counts as killed and is done again.
-    again = (out / "predictions.parquet").read_bytes()
+    again, base = contents(out / "jobs"), out / "jobs" / "base-f0-s0"
     (out / "jobs" / "lora_paper-f1-s0" / "metrics.json").unlink()
+    shutil.rmtree(base)
     request.getfixturevalue("undrawn")
     kphotoz(*arguments, "--resume")
-    assert (out / "predictions.parquet").read_bytes() == again
+    assert contents(out / "jobs") == again
+    assert json.loads((base / "cost.json").read_text())["reused"]
 
 
 @pytest.mark.usefixtures("undrawn")
