@@ -62,13 +62,13 @@ def input_command(as_json: bool, steps: int, repeats: int, **chosen: Any) -> Non
     _table(found)
     low, high = found["ratio_range"]
     click.echo(f"survey over memory {found['ratio']:.3f} ({low:.3f} to {high:.3f})")
-    waits = found["ratio"] > timing.WAITING
     share = 1 - 1 / found["ratio"]
-    click.echo(
-        f"The device waits for data {share:.0%} of the time."
-        if waits
-        else "The device does not wait for data."
-    )
+    verdict = {
+        False: "The device does not wait for data.",
+        True: f"The device waits for data {share:.0%} of the time.",
+        None: "Not clear: other work slows some turns. Repeat it, with more --repeats.",
+    }
+    click.echo(verdict[timing.waits(found)])
 
 
 @command.command(name="step")

@@ -15,7 +15,7 @@ from kphotoz.training import optimizer
 from kphotoz.training.environment import describe
 from kphotoz.training.settings import Training
 
-__all__ = ["alternate", "compiled", "time_input", "time_steps"]
+__all__ = ["alternate", "compiled", "time_input", "time_steps", "waits"]
 
 WAITING = 1.1  # a step with survey input may take so many times as long; our choice
 _FITTED = 2000  # inputs that a model's start is fitted to, as in an experiment
@@ -133,12 +133,26 @@ def time_input(
         "examples_per_second": {n: size / each for n, each in seconds.items()},
         "ratio": statistics.median(ratios),  # of neighbours in time
         "ratio_range": [min(ratios), max(ratios)],
+        "fastest_ratio": min(times["survey"]) / min(times["memory"]),
         "load_seconds": loading,
         "batch_size": size,
         "steps": steps,
         "repeats": repeats,
         "environment": describe(seed),
     }
+
+
+def waits(found: dict[str, Any]) -> bool | None:
+    """Returns whether the device waits for data; None if other work hides it.
+
+    The median of a busy machine and the fastest turns must agree: a neighbour that
+    takes a core away doubles the time of whole turns, of either side.
+
+    Args:
+        found: dict as `time_input` returns it.
+    """
+    slow = {found[name] > WAITING for name in ("ratio", "fastest_ratio")}
+    return slow.pop() if len(slow) == 1 else None
 
 
 def time_steps(

@@ -47,3 +47,10 @@ def test_step_prints_a_line_for_each_side_and_the_fastest(kphotoz, survey):
 def test_a_survey_without_one_whole_batch_is_refused(kphotoz, survey):
     with pytest.raises(InputError, match="smaller --batch-size"):
         kphotoz("bench", "input", survey, "--batch-size=64")
+
+
+def test_input_ends_in_a_verdict_of_one_line(kphotoz, survey):
+    words = ["bench", "input", survey, "--batch-size=8", "--steps=1", "--repeats=1"]
+    *_, ratio, verdict = kphotoz(*words).splitlines()
+    assert ratio.startswith("survey over memory ")
+    assert verdict.startswith(("The device ", "Not clear"))

@@ -45,6 +45,15 @@ def test_a_slow_survey_is_told_from_a_fast_one(make_sample, monkeypatch, delay):
     assert (found["ratio"] > timing.WAITING) or not delay
 
 
+@pytest.mark.parametrize(
+    ("median", "fastest", "verdict"),
+    [(1.02, 1.04, False), (1.5, 1.4, True), (2.1, 1.03, None), (1.0, 1.2, None)],
+)
+def test_a_busy_machine_gives_no_verdict(median, fastest, verdict):
+    found = {"ratio": median, "fastest_ratio": fastest}
+    assert timing.waits(found) is verdict
+
+
 def test_steps_are_timed_with_and_without_jit_and_the_policy_stays(make_catalog):
     network = {"name": "catalog_mlp", "photometry_units": [4], "head_units": [4]}
     network |= {"quantile_bins": 2}
