@@ -34,6 +34,7 @@ def _shared(function: Callable) -> Callable:
             help="Turns of each side.",
         ),
         options.backend,
+        options.device,
         options.as_json,
     )
     for decorator in reversed(decorators):
@@ -45,7 +46,6 @@ def _shared(function: Callable) -> Callable:
 @_shared
 @click.option("--steps", type=click.IntRange(min=1), default=30, show_default=True,
               help="Steps in a turn.")  # fmt: skip
-@options.precision
 def input_command(as_json: bool, steps: int, repeats: int, **chosen: Any) -> None:
     """Say whether the device waits for data.
 
@@ -76,10 +76,11 @@ def input_command(as_json: bool, steps: int, repeats: int, **chosen: Any) -> Non
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True,
               help="Steps in a turn.")  # fmt: skip
 def step_command(as_json: bool, steps: int, repeats: int, **chosen: Any) -> None:
-    """Time a training step in float32 and bfloat16, with and without jit.
+    """Time a training step with and without jit, in float32 and what is chosen.
 
-    The batch comes from SURVEY and stays in memory. [default: the spectroscopic mock
-    survey, built on the way]
+    What is chosen is mixed_bfloat16 where the device multiplies it fast, or what
+    --precision says. The batch comes from SURVEY and stays in memory. [default: the
+    spectroscopic mock survey, built on the way]
     """
     from kphotoz.training import timing
 

@@ -16,7 +16,15 @@ ROWS = [
     {"tasks", "data"},
     {"models", "adapters", "baselines", "backend"},
     {"layers", "losses", "metrics", "features", "tables"},
-    {"errors", "files", "fits_files", "hdf5_files", "untrusted", "_version"},
+    {
+        "errors",
+        "files",
+        "fits_files",
+        "hdf5_files",
+        "untrusted",
+        "untrusted_yaml",
+        "_version",
+    },
 ]
 BESIDE = {
     ("regimes", "report"),

@@ -11,7 +11,7 @@ import pydantic
 import yaml
 
 from kphotoz.errors import InputError
-from kphotoz.untrusted import parse_yaml
+from kphotoz.untrusted_yaml import parse_yaml
 
 __all__ = ["LABEL_ROLES", "Finite", "Numbers", "Positive", "SurveySpec", "Unknown"]
 __all__ += ["read_yaml"]

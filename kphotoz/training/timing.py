@@ -19,7 +19,6 @@ __all__ = ["alternate", "compiled", "time_input", "time_steps", "waits"]
 
 WAITING = 1.1  # a step with survey input may take so many times as long; our choice
 _FITTED = 2000  # inputs that a model's start is fitted to, as in an experiment
-_PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def compiled(
@@ -160,7 +159,7 @@ def time_steps(
     architecture: dict[str, Any],
     settings: Training,
     *,
-    precisions: Sequence[str] = _PRECISIONS,
+    precisions: Sequence[str] | None = None,
     steps: int = 10,
     repeats: int = 5,
     seed: int = 0,
@@ -174,7 +173,7 @@ def time_steps(
         sample: Sample. Where the batch comes from.
         architecture: dict. `model` of a recipe.
         settings: Training. Of which batch size, loss and optimiser are used.
-        precisions: Keras dtype policies.
+        precisions: Keras dtype policies. [default: float32 and the policy in force]
         steps: int > 0. Steps in a turn.
         repeats: int > 0. Turns.
         seed: int. Start of the models.
@@ -186,6 +185,7 @@ def time_steps(
     jits = (True,) if backend.name() == "jax" else (False, True)
     work = {}
     before = keras.config.dtype_policy()
+    precisions = precisions or dict.fromkeys(("float32", before.name))
     try:
         for precision in precisions:
             keras.config.set_dtype_policy(precision)
