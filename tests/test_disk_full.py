@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from kphotoz import adapters, files
+from kphotoz import adapters, data, files
 from kphotoz.errors import InputError
 from kphotoz.prediction.writers import open_writer
 from kphotoz.training import checkpoint
@@ -74,3 +74,13 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     write(path, model, adapted)
     assert path.stat().st_size > 4096
+
+
+def test_a_survey_that_finds_no_room_is_told_and_built_later(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    survey = {"name": "mock_hsc/spectroscopic_catalog", "count": 200}
+    with little_room(), pytest.raises(InputError, match="room for a data set") as told:
+        data.open_survey(**survey)
+    assert "too large" in str(told.value) and "\n" not in str(told.value)
+    assert not list(tmp_path.rglob("*.tfrecord*"))
+    assert sum(map(len, data.open_survey(**survey).values())) == 200
