@@ -14,7 +14,7 @@ import pytest
 from kphotoz import adapters, data, files
 from kphotoz.errors import InputError
 from kphotoz.prediction.writers import open_writer
-from kphotoz.training import checkpoint
+from kphotoz.training import checkpoint, run_folder
 from kphotoz.training.run_folder import RunFolder, write_parquet
 
 ROWS = 20_000
@@ -74,6 +74,14 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     write(path, model, adapted)
     assert path.stat().st_size > 4096
+
+
+def test_a_model_whose_second_copy_finds_no_room_leaves_nothing(model, tmp_path):
+    path = tmp_path / "model.keras"
+    model.save(path)
+    with little_room(), pytest.raises(OSError, match="too large"):
+        run_folder._strip_dates(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_survey_that_finds_no_room_is_told_and_built_later(tmp_path, monkeypatch):
