@@ -2,6 +2,7 @@
 
 from kphotoz.backend.devices import (
     PRECISIONS,
+    clear_session,
     cores,
     gpus,
     has_accelerator,
@@ -18,6 +19,7 @@ from kphotoz.backend.processes import import_quietly, silence, start_worker
 
 __all__ = [
     "PRECISIONS",
+    "clear_session",
     "cores",
     "gpus",
     "has_accelerator",

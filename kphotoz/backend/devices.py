@@ -12,6 +12,7 @@ import types
 
 __all__ = [
     "PRECISIONS",
+    "clear_session",
     "cores",
     "gpus",
     "has_accelerator",
@@ -132,6 +133,15 @@ def use_precision(chosen: str | None = None) -> str:
     chosen = chosen or os.environ.get("KPHOTOZ_PRECISION") or precision()
     keras.config.set_dtype_policy(chosen)
     return chosen
+
+
+def clear_session() -> None:
+    """Frees what models left behind, but for the precision, which Keras forgets."""
+    import keras
+
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(policy)
 
 
 def cores() -> int:

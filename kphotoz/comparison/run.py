@@ -4,9 +4,7 @@ import dataclasses
 import itertools
 import pathlib
 
-import keras
-
-from kphotoz import recipes
+from kphotoz import backend, recipes
 from kphotoz.comparison import base_cache
 from kphotoz.comparison.plan import Job, jobs
 from kphotoz.comparison.workers import choose_count, run_apart
@@ -144,7 +142,7 @@ def _work(
     folder, base = _folder(out, job), _folder(out, _base_of(job)).path
     experiment = experiment.folds[job.fold]
     # What earlier jobs compiled would otherwise stay in memory to the end.
-    keras.utils.clear_session()
+    backend.clear_session()
     result, settings = _searched(job, regime, experiment, out, base)
     folder.path.mkdir(parents=True, exist_ok=True)
     tests = experiment.tests()

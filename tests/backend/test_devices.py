@@ -94,6 +94,9 @@ def test_what_is_set_by_hand_counts(monkeypatch):
     try:
         assert devices.use_precision() == "mixed_bfloat16"
         assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+        devices.clear_session()
+        again = keras.layers.Dense(1)
+        assert again.name == "dense" and again.compute_dtype == "bfloat16"
     finally:
         keras.config.set_dtype_policy(before)
     assert devices.jit_compile() is False
