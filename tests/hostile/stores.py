@@ -182,17 +182,20 @@ def comparison(folder):
     write_parquet(inside / "predictions.parquet", columns)
     run = RunFolder(inside)
     run.save_json("metrics", {"score": 0.1, "settings": Training().model_dump()})
-    within = f"jobs/{job.name}"
+    recipe, here = "title: a\nseeds: 3\n", {"backend": "jax", "precision": "float32"}
+    (inside / "recipe.yaml").write_text(recipe)
+    run.save_json("environment", here)
+    kinds = {"predictions.parquet": "parquet", "recipe.yaml": "text"}
+    kinds |= {"metrics.json": "json", "environment.json": "json"}
 
     def use():
+        run.claim(recipe, resume=True)
+        run.settle(here)
         columns = read_jobs(folder, [job])
         assert len({len(column) for column in columns.values()}) == 1
         assert run.settings().epochs > 0
 
-    return {
-        f"{within}/predictions.parquet": "parquet",
-        f"{within}/metrics.json": "json",
-    }, use
+    return {f"jobs/{job.name}/{name}": kind for name, kind in kinds.items()}, use
 
 
 def base_cache(folder):
