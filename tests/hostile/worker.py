@@ -48,12 +48,18 @@ class Target:
         """Returns how a mutated file of this number was taken."""
         random = np.random.default_rng([zlib.crc32(self.name.encode()), number])
         file = str(random.choice(sorted(self.files)))
-        damage = mutations.KINDS[self.files[file]]
-        (self.folder / file).write_bytes(damage(random, self.good[file]))
+        (self.folder / file).write_bytes(self.damaged(random, file))
         try:
             return _outcome(self.use)
         finally:
             (self.folder / file).write_bytes(self.good[file])
+
+    def damaged(self, random: np.random.Generator, file: str) -> bytes:
+        """Returns the bytes of a file, changed in any case."""
+        damage, good = mutations.KINDS[self.files[file]], self.good[file]
+        while (found := damage(random, good)) == good:
+            pass
+        return found
 
 
 def main(folder: str, pipe: int, *cases: str) -> None:
