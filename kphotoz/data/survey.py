@@ -220,14 +220,31 @@ def build_survey(builder: "tfds.core.DatasetBuilder") -> None:
     try:
         with contextlib.redirect_stdout(sink):
             builder.download_and_prepare()
-    except OSError as error:
+    except Exception as error:
+        reason = _unwritten(error)
+        if reason is None:
+            raise
         raise InputError(
-            f"Wanted: room for a data set in {folder}. Received: "
-            f"{error.strerror or error}. Set TFDS_DATA_DIR to a folder with space."
+            f"Wanted: room for a data set in {folder}. Received: {reason}. "
+            "Set TFDS_DATA_DIR to a folder with space."
         ) from error
     counts = {key: info.num_examples for key, info in builder.info.splits.items()}
     text = ", ".join(f"{count} {key}" for key, count in counts.items())
     print(f"Built {_label(builder)}: {text}", file=sys.stderr)
+
+
+def _unwritten(error: BaseException | None) -> str | None:
+    """Returns why files could not be written, if that is what stopped a build.
+
+    TensorFlow writes them, and TFDS wraps its errors.
+    """
+    while error is not None and not isinstance(error, InputError):
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        if isinstance(error, devices.tensorflow().errors.OpError):
+            return " ".join(error.message.split())[:300]
+        error = error.__cause__
+    return None
 
 
 def _label(builder: "tfds.core.DatasetBuilder") -> str:

@@ -196,15 +196,18 @@ def write_parquet(path: pathlib.Path, columns: dict[str, Any]) -> None:
 def _strip_dates(path: pathlib.Path) -> None:
     """Rewrites a .keras file without the time at which it was saved."""
     undated = path.with_suffix(".undated")
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(undated, "w") as new:
-        for item in old.infolist():
-            content = old.read(item)
-            if item.filename == "metadata.json":
-                facts = json.loads(content)
-                facts.pop("date_saved", None)
-                content = json.dumps(facts).encode()
-            new.writestr(zipfile.ZipInfo(item.filename, _EPOCH), content)
-    undated.replace(path)
+    try:
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(undated, "w") as new:
+            for item in old.infolist():
+                content = old.read(item)
+                if item.filename == "metadata.json":
+                    facts = json.loads(content)
+                    facts.pop("date_saved", None)
+                    content = json.dumps(facts).encode()
+                new.writestr(zipfile.ZipInfo(item.filename, _EPOCH), content)
+        undated.replace(path)
+    finally:
+        undated.unlink(missing_ok=True)
 
 
 def _difference(old: str, new: str) -> str:

@@ -81,7 +81,11 @@ def chosen(model, wanted, inputs, rows=10**9, precision="float32", batch_size=BA
 @needs_openvino
 @pytest.mark.parametrize(
     "name",
-    ["images", "catalogue", pytest.param("resnet", marks=pytest.mark.large)],
+    [
+        "images",
+        pytest.param("catalogue", marks=pytest.mark.large),
+        pytest.param("resnet", marks=pytest.mark.large),
+    ],
 )
 def test_openvino_predicts_as_the_saved_network(name):
     make, *settings = CASES[name]
@@ -97,6 +101,7 @@ def test_openvino_predicts_as_the_saved_network(name):
 
 
 @needs_openvino
+@pytest.mark.large
 def test_compiled_network_needs_no_framework(tmp_path):
     inputs = keras.Input((5, 2))
     x = keras.layers.Flatten()(inputs)

@@ -54,6 +54,7 @@ def test_a_busy_machine_gives_no_verdict(median, fastest, verdict):
     assert timing.waits(found) is verdict
 
 
+@pytest.mark.large  # TensorFlow takes long to compile even this with XLA
 def test_steps_are_timed_with_and_without_jit_and_the_policy_stays(make_catalog):
     network = {"name": "catalog_mlp", "photometry_units": [4], "head_units": [4]}
     network |= {"quantile_bins": 2}
