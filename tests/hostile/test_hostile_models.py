@@ -7,8 +7,8 @@ import pytest
 import watch
 import worker
 
-QUICK = {"adapter": 10, "checkpoint": 12, "keras_file": 4, "peft": 12, "recipe": 3}
-QUICK |= {"settings": 4, "run_folder": 3, "comparison": 4}
+QUICK = {"adapter": 10, "checkpoint": 12, "keras_file": 3, "peft": 12, "recipe": 2}
+QUICK |= {"settings": 3, "run_folder": 2, "comparison": 4}
 
 
 def test_hostile_models_are_used_or_refused_in_one_line(tmp_path, monkeypatch):
