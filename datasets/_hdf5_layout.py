@@ -5,6 +5,7 @@ data set a catalogue column. What a file lacks beyond the needed keys is NaN (te
 and so are the release's sentinels -99, -99.9 and infinity in photometry and redshifts.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 
@@ -13,8 +14,9 @@ import numpy as np
 from etils import epath
 
 from kphotoz.data.readers import columns as cells
-from kphotoz.data.readers.source import damaged
 from kphotoz.errors import InputError
+from kphotoz.hdf5_files import check_hdf5
+from kphotoz.untrusted import damaged
 from kphotoz_datasets._encoding import Column
 
 __all__ = [
@@ -208,7 +210,7 @@ def read_catalogue(
     """
     tables, absent, unread = [], [], set()
     for file in files:
-        with damaged(file.path, "an HDF5 file"), h5py.File(file.path, "r") as source:
+        with _opened(file) as source:
             _check(source, file, needed, image_size)
             table, lacking = _read(source, file)
             tables.append(table)
@@ -237,7 +239,7 @@ def read_images(
     Yields:
         (m,) int, places in `rows`; (m, height, width, band) float32.
     """
-    with damaged(file.path, "an HDF5 file"), h5py.File(file.path, "r") as source:
+    with _opened(file) as source:
         images = source["image"]
         for start in range(0, len(images), CHUNK):
             first, last = np.searchsorted(rows, [start, start + CHUNK])
@@ -249,6 +251,14 @@ def read_images(
                 pixels = pixels[chosen]
             pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1), np.float32)
             yield np.arange(first, last), pixels
+
+
+@contextlib.contextmanager
+def _opened(file: SurveyFile) -> Iterator[h5py.File]:
+    with damaged(file.path, "an HDF5 file"):
+        check_hdf5(file.path)
+        with h5py.File(file.path, "r") as source:
+            yield source
 
 
 def _known_keys() -> set[str]:

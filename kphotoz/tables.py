@@ -9,7 +9,7 @@ import numpy as np
 
 from kphotoz.errors import InputError, unknown
 from kphotoz.fits_files import open_checked
-from kphotoz.untrusted import is_damage
+from kphotoz.untrusted import damaged
 
 __all__ = ["column", "read_table"]
 
@@ -89,14 +89,11 @@ def _reader(path: pathlib.Path, head: bytes):
 
 
 def _read_parquet(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
-    import pyarrow
     from pyarrow import parquet
 
-    try:
+    with damaged(path, "a whole parquet table"):
         # One file: a folder name such as `seed=3` above it must not become a column.
         return _from_arrow(parquet.ParquetFile(path).read(), path, text)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise _broken("parquet", path, error) from error
 
 
 def _read_csv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
@@ -111,11 +108,9 @@ def _read_csv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]
         strings_can_be_null=False,
         column_types=dict.fromkeys(text, pyarrow.string()),
     )
-    try:
+    with damaged(path, f"a whole {'TSV' if tabs else 'CSV'} table"):
         table = csv.read_csv(path, parse_options=options, convert_options=convert)
         header = table.column_names
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _broken("TSV" if tabs else "CSV", path, error) from error
     if len(header) == 1 and len(header[0].split()) > 1:
         raise InputError(
             "Wanted: columns separated by commas (or tabs, in a .tsv). "
@@ -157,30 +152,22 @@ def _from_arrow(
 def _read_fits(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
     from astropy.io import fits
 
-    try:
-        with warnings.catch_warnings():
-            # astropy tells of a truncated file by a warning only; its others are about
-            # style, and no reason to refuse a table.
-            warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", message=".*truncated.*")
-            with open_checked(path) as file, fits.open(file, memmap=False) as parts:
-                found = [part for part in parts if isinstance(part, _table_kinds())]
-                if not found:
-                    raise InputError(
-                        f"Wanted: a FITS file with a table. Received: {path}, "
-                        f"{len(parts)} extensions and none a table."
-                    )
-                names = list(found[0].columns.names)
-                _check_unique(names, path)
-                return {
-                    name: _cell(found[0].data[name], name, path, text) for name in names
-                }
-    except InputError:
-        raise
-    except Exception as error:
-        if not (is_damage(error) or isinstance(error, fits.VerifyError)):
-            raise
-        raise _broken("FITS", path, error) from error
+    with damaged(path, "a whole FITS table"), warnings.catch_warnings():
+        # astropy tells of a truncated file by a warning only; its others are about
+        # style, and no reason to refuse a table.
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message=".*truncated.*")
+        with open_checked(path) as file, fits.open(file, memmap=False) as parts:
+            found = [part for part in parts if isinstance(part, _table_kinds())]
+            if not found:
+                raise InputError(
+                    f"Wanted: a FITS file with a table. Received: {path}, "
+                    f"{len(parts)} extensions and none a table."
+                )
+            names = list(found[0].columns.names)
+            _check_unique(names, path)
+            data = found[0].data
+            return {name: _cell(data[name], name, path, text) for name in names}
 
 
 def _table_kinds() -> tuple[type, ...]:
@@ -192,14 +179,9 @@ def _table_kinds() -> tuple[type, ...]:
 def _read_ecsv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]:
     from astropy.io import ascii as ascii_tables
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            table = ascii_tables.read(path, format="ecsv")
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        raise _broken("ECSV", path, error) from error
+    with damaged(path, "a whole ECSV table"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = ascii_tables.read(path, format="ecsv")
     return {name: _cell(table[name], name, path, text) for name in table.colnames}
 
 
@@ -245,11 +227,3 @@ def _check_unique(names: list[str], path: pathlib.Path) -> None:
             f"Wanted: columns of different names. Received: {path} with two of "
             f"{', '.join(map(repr, twice))}. Rename one."
         )
-
-
-def _broken(kind: str, path: pathlib.Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(
-        f"Wanted: a whole {kind} table. Received: {path}, which cannot be read "
-        f"({reason}). Write it again."
-    )

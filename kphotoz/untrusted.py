@@ -1,18 +1,23 @@
 """Texts and sizes from files of strangers: data only, and no more than the file holds.
 
-What is wrong is a ValueError, for the caller to tell with the name of the file.
+What is wrong is a ValueError, which `damaged` tells with the name of the file.
 """
 
+import contextlib
 import csv
 import json
+import os
 import re
 import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["EXPANSION", "check_pattern", "check_size", "is_damage", "parse_json"]
+from kphotoz.errors import InputError
+
+__all__ = ["EXPANSION", "check_pattern", "check_size", "damaged", "parse_json"]
 
 # Deflate packs at most 1032 bytes into one; no file has more in it.
 EXPANSION = 1100
@@ -46,13 +51,40 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-# What astropy's compiled code raises, which has no base but Exception.
-_NAMED = ("CfitsioException",)
+# What astropy and pyarrow raise that has no base but Exception; told by name, so that
+# neither is imported.
+_NAMED = {"ArrowException", "CfitsioException", "VerifyError"}
 
 
-def is_damage(error: Exception) -> bool:
-    """Returns whether a library may have raised this on a damaged file."""
-    return isinstance(error, _DAMAGE) or type(error).__name__ in _NAMED
+@contextlib.contextmanager
+def damaged(path: str | os.PathLike, kind: str) -> Iterator[None]:
+    """Tells what a library raises on a damaged file as one InputError.
+
+    Args:
+        path: path of the file.
+        kind: str. What the file should have been.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(
+            f"Wanted: {kind}. Received: {path}, which does not exist. Check the path."
+        ) from error
+    except Exception as error:
+        if not _is_damage(error):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"Wanted: {kind}. Received: {path}, which cannot be read ({reason}). "
+            "Is it complete? Copy or write it again."
+        ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    named = {kind.__name__ for kind in type(error).__mro__} & _NAMED
+    return isinstance(error, _DAMAGE) or bool(named)
 
 
 def parse_json(text: str | bytes) -> Any:

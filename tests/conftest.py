@@ -33,7 +33,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # Arrays, files and text: nothing in these rooms asks Keras, so one backend says all.
 ONE_BACKEND = (
     *("datasets", "tests/benchmarks", "tests/data", "tests/datasets", "tests/docs"),
-    *("tests/features", "tests/hostile", "tests/metrics", "tests/report"),
+    *("tests/features", "tests/metrics", "tests/report"),
+    "tests/hostile/test_hostile_files.py",  # the models beside it are for both
     *("tests/cli/test_data.py", "tests/cli/test_evaluate.py"),
     "tests/comparison/test_workers.py",
     "tests/cli/test_kills.py",  # 14 minutes; a test of test_fit.py kills on both

@@ -34,6 +34,7 @@ BESIDE = {
     ("layers", "features"),
     ("files", "errors"),
     ("fits_files", "untrusted"),
+    ("untrusted", "errors"),
 }
 
 

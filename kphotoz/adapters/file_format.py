@@ -68,9 +68,16 @@ class Header(pydantic.BaseModel):
     def expected(self) -> set[str]:
         """Returns the names of the tensors this header announces."""
         names = {f"lora/{e.path}/{x}" for e in self.entries for x in e.names()}
-        for kind, parts in (("norm", self.normalisations), ("head", self.head)):
-            names |= {f"{kind}/{p.path}/{name}" for p in parts for name in p.shapes}
-        return names
+        return names | self.stored_whole().keys()
+
+    def stored_whole(self) -> dict[str, list[int]]:
+        """Returns the shapes of the tensors of layers that are stored in full."""
+        return {
+            f"{kind}/{part.path}/{name}": shape
+            for kind, parts in (("norm", self.normalisations), ("head", self.head))
+            for part in parts
+            for name, shape in part.shapes.items()
+        }
 
 
 def write(
@@ -131,6 +138,9 @@ def _check_tensors(path: pathlib.Path, header: Header, tensors: dict) -> None:
             )
         if not good or b.shape[:1] != (entry.rank,):
             raise _unreadable(path, f"factors that do not fit the kernel {entry.path}")
+    for name, shape in header.stored_whole().items():
+        if list(tensors[name].shape) != shape:
+            raise _unreadable(path, f"another shape of {name} than its header says")
     for name, value in tensors.items():
         if value.dtype.kind != "f" or not np.isfinite(value).all():
             raise _unreadable(path, f"values that are not finite floats in {name}")

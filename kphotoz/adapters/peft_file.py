@@ -132,7 +132,7 @@ def _factors(module: str, pair: dict, rank: int, alpha: float) -> PeftFactors:
     a, b = pair["A"], pair["B"]
     if not 0 < alpha < math.inf:
         raise _refusal(f"alpha={alpha} of {module}", "Correct it")
-    fits = a.ndim == b.ndim >= 2 and a.shape[0] == b.shape[1] == rank
+    fits = a.ndim == b.ndim >= 2 and a.shape[0] == b.shape[1] == rank >= 1
     if not fits or any(size != 1 for size in b.shape[2:]):
         raise _refusal(
             f"factors {a.shape} and {b.shape} of {module}, whose rank is {rank} in "

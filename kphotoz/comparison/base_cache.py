@@ -14,6 +14,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 
+import pydantic
+
 from kphotoz import models
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
@@ -27,6 +29,15 @@ from kphotoz.training.settings import Training
 __all__ = ["folder", "kept"]
 
 _LIMIT = 2e9  # bytes of models in the folder; our choice
+
+
+class _Facts(pydantic.BaseModel):
+    """What result.json holds."""
+
+    sha256: str
+    history: list[dict]
+    score: float
+    cost: dict
 
 
 def folder() -> pathlib.Path | None:
@@ -102,14 +113,14 @@ def _code_hash() -> str:
 def _read(entry: pathlib.Path) -> Result | None:
     run = RunFolder(entry)
     try:
-        facts = run.read_json("result")
-        if facts["sha256"] != hash_file(entry / "model.keras"):
+        facts = _Facts.model_validate(run.read_json("result"))
+        if facts.sha256 != hash_file(entry / "model.keras"):
             return None
         model = models.load(entry / "model.keras")
         os.utime(entry)  # used now: the last to make room
-        cost = facts["cost"] | {"reused": True}
-        return Result(model, None, facts["history"], facts["score"], cost)
-    except (InputError, OSError, KeyError, TypeError):
+        cost = facts.cost | {"reused": True}
+        return Result(model, None, facts.history, facts.score, cost)
+    except (InputError, OSError, pydantic.ValidationError):
         return None
 
 

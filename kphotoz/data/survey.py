@@ -18,6 +18,7 @@ from kphotoz.data.sample import Sample
 from kphotoz.data.split_store import SplitStore
 from kphotoz.data.survey_info import INPUTS, SPLITS, SurveyInfo, damaged_survey
 from kphotoz.errors import InputError, unknown
+from kphotoz.untrusted import parse_json
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -37,6 +38,10 @@ __all__ = [
 
 # The builders of users' own files, which have no configurations until one is imported.
 IMPORTS = ("cutouts", "catalog")
+# Keys of features.json in its present and its older layouts, and what a name may be.
+_CLASS_NAMES = {"pythonClassName", "python_class_name"}
+_OLDER_LAYOUTS = {"type", "jsonFeature", "json_feature"}
+_OWN_FEATURES = "tensorflow_datasets.core.features."
 
 
 def data_dir() -> pathlib.Path:
@@ -147,6 +152,7 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
                 f"Received: {', '.join(options)}."
             )
         with damaged_survey(folders[config]):
+            _check_features(folders[config] / "features.json")
             return tfds.builder_from_directory(folders[config])
     if builder not in _builders():
         raise _unknown(name)
@@ -155,6 +161,23 @@ def find_builder(name: str, **options: Any) -> "tfds.core.DatasetBuilder":
         raise _unknown(name)
     chosen = module.config(config, **options) if hasattr(module, "config") else config
     return make_builder(module.Builder, chosen or None)
+
+
+def _check_features(path: pathlib.Path) -> None:
+    """Checks that the features are TFDS' own: it imports whatever module they name."""
+    waiting = [parse_json(path.read_bytes())]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            # The older layouts hide names in text, and our imports never wrote them.
+            names = [value[key] for key in _OLDER_LAYOUTS & value.keys()]
+            names += [value[key] for key in _CLASS_NAMES & value.keys()]
+            odd = [name for name in names if not str(name).startswith(_OWN_FEATURES)]
+            if odd or _OLDER_LAYOUTS & value.keys():
+                raise ValueError(f"a feature of the type {names[0]!r:.80}")
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def make_builder(builder: type, config: Any) -> "tfds.core.DatasetBuilder":

@@ -4,6 +4,8 @@ Every worker loads the run, opens the inputs and predicts pieces of 16 batches, 
 run and the inputs must be where all workers see them under the same names.
 """
 
+import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -177,8 +179,24 @@ def predict_on_beam(
             prefix, parquet_schema(kinds), file_name_suffix=".parquet"
         )
     )
-    result = pipeline.run()
-    result.wait_until_finish()
+    with _told_once():
+        result = pipeline.run()
+        result.wait_until_finish()
     counters = result.metrics().query(MetricsFilter().with_namespace(_FLAGS))
     flagged = {x.key.metric.name: x.result for x in counters["counters"]}
     return Summary(out, count, dict(sorted(flagged.items())), chosen.identity)
+
+
+@contextlib.contextmanager
+def _told_once() -> Iterator[None]:
+    """Leaves out of Beam's log, with its tracebacks, what our own errors tell."""
+    log = logging.getLogger("apache_beam.runners.common")
+    log.addFilter(_is_not_ours)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_not_ours)
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], InputError))

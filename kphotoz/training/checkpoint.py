@@ -18,7 +18,7 @@ from kphotoz.errors import InputError
 from kphotoz.files import write_tensors
 from kphotoz.untrusted import parse_json
 
-__all__ = ["damaged", "load", "save", "state", "restore"]
+__all__ = ["damaged_checkpoint", "load", "save", "state", "restore"]
 
 
 def state(model: keras.Model) -> dict[str, np.ndarray]:
@@ -77,11 +77,11 @@ def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Any]:
             if array.dtype.kind not in "fiub":
                 raise ValueError(f"{name} holds no numbers")
     except (*errors, safetensors.SafetensorError) as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_checkpoint(path, str(error)) from error
     return arrays, facts
 
 
-def damaged(path: pathlib.Path, reason: str) -> InputError:
+def damaged_checkpoint(path: pathlib.Path, reason: str) -> InputError:
     """Returns the error for a checkpoint that cannot be used.
 
     Args:

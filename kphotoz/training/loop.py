@@ -255,11 +255,13 @@ def _resume(
     }
     wanted = {f"{i:05d}": tuple(w.shape) for i, w in enumerate(model.weights)}
     if best and {name: array.shape for name, array in best.items()} != wanted:
-        raise checkpoint.damaged(path, "the best weights are not this model's")
+        raise checkpoint.damaged_checkpoint(
+            path, "the best weights are not this model's"
+        )
     try:
         progress = _PROGRESS.validate_python(facts)
     except pydantic.ValidationError as error:
-        raise checkpoint.damaged(path, told(error)) from error
+        raise checkpoint.damaged_checkpoint(path, told(error)) from error
     checkpoint.restore(model, arrays)
     return dataclasses.replace(progress, best=best)
 

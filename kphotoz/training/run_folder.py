@@ -64,14 +64,17 @@ class RunFolder:
                 f"Wanted: a new or empty folder. Received: {self.path}, which exists. "
                 "Add --resume to go on there, or choose another --out."
             )
-        if occupied and recipe.exists() and recipe.read_text() != identity:
-            difference = _difference(recipe.read_text(), identity)
+        begun = None
+        if recipe.is_file():
+            begun = recipe.read_text("utf-8", errors="replace")
+        if occupied and begun not in (None, identity):
+            difference = _difference(begun, identity)
             raise InputError(
                 f"Wanted: the recipe that {self.path} was begun with. Received: "
                 f"another, first difference {difference}. "
                 "Repeat the first command, or choose another --out."
             )
-        if occupied and not recipe.exists():
+        if occupied and begun is None:
             raise InputError(
                 f"Wanted: a run folder to resume. Received: {self.path}, which "
                 f"holds no {_IDENTITY}. Choose another --out."

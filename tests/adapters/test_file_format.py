@@ -75,6 +75,10 @@ def _break_shape(tensors):
     tensors["lora/block/b"] = tensors["lora/block/b"][:, 1:]
 
 
+def _lift_shape(tensors):
+    tensors["head/head_2/1"] = tensors["head/head_2/1"][..., None]
+
+
 def _break_value(tensors):
     tensors["norm/stem_norm/0"] = tensors["norm/stem_norm/0"] * np.nan
 
@@ -85,6 +89,7 @@ def _break_value(tensors):
         (lambda x: x.pop("lora/stem/a"), "lora/stem/a"),
         (lambda x: x.update(extra=np.ones(2, "float32")), "extra"),
         (_break_shape, "do not fit the kernel block"),
+        (_lift_shape, "another shape of head/head_2/1"),
         (_break_value, "not finite floats in norm/stem_norm/0"),
     ],
 )

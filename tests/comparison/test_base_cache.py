@@ -1,3 +1,4 @@
+import json
 import os
 
 import keras
@@ -108,6 +109,17 @@ def test_a_damaged_entry_is_trained_again_and_replaced(
     kept(train, experiment)
     assert kept(train, experiment).cost["reused"] and train.calls == 2
     assert list(cache.iterdir()) == [entry]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"history": 3}, {"history": ["x"]}, {"score": "x"}, {"cost": [1]}]
+)
+def test_facts_of_another_kind_are_not_believed(experiment, cache, changed):
+    train = Trained()
+    kept(train, experiment)
+    (path,) = cache.glob("*/result.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    assert kept(train, experiment).history == HISTORY and train.calls == 2
 
 
 def test_what_was_used_longest_ago_makes_room(experiment, cache, monkeypatch):

@@ -5,7 +5,7 @@ Hypothesis is derandomised: every run tries the same files.
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kphotoz.data.catalog_spec import CatalogSpec
@@ -13,42 +13,7 @@ from kphotoz.data.importing import row_flags, row_groups
 from kphotoz.data.readers import CatalogFile
 from kphotoz.errors import InputError
 
-# Where and what to change: kind, position as a share of the file, length, bytes.
-CHANGES = st.lists(
-    st.tuples(
-        st.sampled_from(["flip", "cut", "double", "write", "end"]),
-        st.floats(0, 1, exclude_max=True),
-        st.integers(1, 40),
-        st.binary(min_size=1, max_size=8),
-    ),
-    min_size=1,
-    max_size=3,
-)
-QUICK = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 CELLS = ["", "x", "nan", "-inf", "1e400", "99", "-99", "-9999", "0", "-1", "1;2", "\0"]
-
-
-def mutated(content, changes):
-    content = bytearray(content)
-    for kind, share, length, new in changes:
-        at = int(share * len(content))
-        if kind == "flip" and content:
-            content[at] ^= new[0] or 1
-        elif kind == "cut":
-            del content[at : at + length]
-        elif kind == "double":
-            content[at:at] = content[at : at + length]
-        elif kind == "write":
-            content[at : at + len(new)] = new
-        elif kind == "end":
-            del content[at:]
-    return bytes(content)
 
 
 def use(spec):
@@ -68,31 +33,31 @@ def use(spec):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "ecsv", "fits", "parquet"])
-def test_mutated_table_is_used_or_refused(tmp_path, catalogs, suffix):
+def test_mutated_table_is_used_or_refused(tmp_path, catalogs, damage, suffix):
     path = catalogs.write(tmp_path / f"table.{suffix}", catalogs.columns())
     content = path.read_bytes()
     spec = CatalogSpec.create(file=path, **catalogs.fields())
     assert use(spec) == "used"
     seen = set()
 
-    @QUICK
-    @given(CHANGES)
+    @damage.quick(60)
+    @given(damage.CHANGES)
     def mutate(changes):
-        path.write_bytes(mutated(content, changes))
+        path.write_bytes(damage.mutated(content, changes))
         seen.add(use(spec))
 
     mutate()
     assert "refused" in seen
 
 
-def test_swapped_and_replaced_cells_are_used_or_refused(tmp_path, catalogs):
+def test_swapped_and_replaced_cells_are_used_or_refused(tmp_path, catalogs, damage):
     path = catalogs.write(tmp_path / "table.csv", catalogs.columns())
     rows = [line.split(",") for line in path.read_text().splitlines()]
     spec = CatalogSpec.create(file=path, **catalogs.fields())
     place = st.tuples(st.integers(0, 8), st.integers(0, 7))
     seen = set()
 
-    @QUICK
+    @damage.quick(60)
     @given(
         st.lists(st.tuples(place, place, st.sampled_from([None, *CELLS])), max_size=4)
     )

@@ -1,6 +1,8 @@
 """A user's file becomes a survey: whole, by content, nothing dropped in silence."""
 
 import csv
+import json
+import sys
 
 import numpy as np
 import pytest
@@ -170,3 +172,30 @@ def test_true_redshifts_of_simulations_are_kept(make_file):
     samples = data.open_file(spec(make_file("npz", z_true=truth)))
     found = [z for sample in samples.values() for z in sample.table["z_true"]]
     assert sorted(found) == truth.tolist()
+
+
+@pytest.mark.parametrize("layout", ["now", "snake", "older", "json"])
+def test_a_survey_of_a_stranger_imports_no_module_of_its_choice(
+    make_file, survey_folder, tmp_path, monkeypatch, layout
+):
+    """TFDS itself imports whatever module features.json names."""
+    name = data.import_file(spec(make_file("npz", folder=layout)))
+    (path,) = survey_folder.glob(f"{name}/*/features.json")
+    (tmp_path / "stranger.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    features = json.loads(path.read_text())
+    inside = features["featuresDict"]["features"]
+    legacy = {"type": "stranger.Text", "content": {}}
+    if layout == "older":
+        features = legacy
+    elif layout == "json":
+        inside["id"] = {"pythonClassName": inside["id"]["pythonClassName"]}
+        inside["id"]["jsonFeature"] = {"json": json.dumps(legacy)}
+    else:
+        key = {"now": "pythonClassName", "snake": "python_class_name"}[layout]
+        del inside["id"]["pythonClassName"]
+        inside["id"][key] = "stranger.Text"
+    path.write_text(json.dumps(features))
+    with pytest.raises(InputError, match="a feature of the type"):
+        data.open_survey(name)
+    assert "stranger" not in sys.modules

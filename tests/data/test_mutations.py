@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kphotoz.data.file_spec import FileSpec
@@ -23,25 +23,6 @@ ROWS = 3
 IMAGES = np.random.default_rng(2).normal(1, 0.2, (ROWS, 2, 16, 16)).astype("f4")
 REDSHIFT = np.linspace(0.1, 0.9, ROWS)
 IDS = np.array([b"a1", b"b2", b"c3"])
-
-# Where and what to change: kind, position as a share of the file, length, bytes.
-CHANGES = st.lists(
-    st.tuples(
-        st.sampled_from(["flip", "cut", "double", "write", "end"]),
-        st.floats(0, 1, exclude_max=True),
-        st.integers(1, 40),
-        st.binary(min_size=1, max_size=8),
-    ),
-    min_size=1,
-    max_size=3,
-)
-QUICK = settings(
-    max_examples=45,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 def hdf5_bytes():
@@ -95,23 +76,6 @@ def parquet_bytes():
     return stream.getvalue()
 
 
-def mutated(content, changes):
-    content = bytearray(content)
-    for kind, share, length, new in changes:
-        at = int(share * len(content))
-        if kind == "flip" and content:
-            content[at] ^= new[0] or 1
-        elif kind == "cut":
-            del content[at : at + length]
-        elif kind == "double":
-            content[at:at] = content[at : at + length]
-        elif kind == "write":
-            content[at : at + len(new)] = new
-        elif kind == "end":
-            del content[at:]
-    return bytes(content)
-
-
 def use(spec):
     """Does all that import and prediction do with a file; returns what came of it."""
     try:
@@ -137,7 +101,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", list(FILES))
-def test_mutated_file_is_used_or_refused(tmp_path, name):
+def test_mutated_file_is_used_or_refused(tmp_path, damage, name):
     content = FILES[name]()
     alone = name.endswith((".h5", ".npz"))
     if name.startswith("table"):
@@ -151,27 +115,28 @@ def test_mutated_file_is_used_or_refused(tmp_path, name):
     assert use(spec) == "used"
     seen = set()
 
-    @QUICK
-    @given(CHANGES)
+    # HDF5 takes a process for each file; tests/hostile has more of it.
+    @damage.quick(9 if name.endswith(".h5") else 45)
+    @given(damage.CHANGES)
     def mutate(changes):
-        (tmp_path / name).write_bytes(mutated(content, changes))
+        (tmp_path / name).write_bytes(damage.mutated(content, changes))
         seen.add(use(spec))
 
     mutate()
     assert "refused" in seen
 
 
-def test_mutated_description_is_used_or_refused(tmp_path):
+def test_mutated_description_is_used_or_refused(tmp_path, damage):
     path = tmp_path / "survey.yaml"
     content = (
         b"file: cutouts.npz\nbands: [g, r]\npixel_scale: 0.2\nkeys: {redshift: z}\n"
         b"zero_point: [22.5, 22.5]\nextinction: none\nsplits: [0.6, 0.1, 0.1, 0.2]\n"
     )
 
-    @QUICK
-    @given(CHANGES)
+    @damage.quick(45)
+    @given(damage.CHANGES)
     def mutate(changes):
-        path.write_bytes(mutated(content, changes))
+        path.write_bytes(damage.mutated(content, changes))
         try:
             FileSpec.from_yaml(path)
         except InputError as error:
@@ -181,28 +146,24 @@ def test_mutated_description_is_used_or_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["h5", "npz"])
-@given(
-    dtype=st.sampled_from(
-        ["f2", "f8", ">f4", "i1", "u8", "?", "c8", "S3", "U2", "m8[s]"]
-    ),
-    target=st.sampled_from(["images", "redshift", "id", "group", "ra", "bands"]),
-    shape=st.sampled_from(
-        [(), (0,), (3,), (4,), (3, 2), (3, 2, 16, 16), (3, 16, 16, 2)]
-    ),
-)
-@settings(QUICK, max_examples=40)
-def test_columns_of_any_type_and_shape_are_used_or_refused(
-    tmp_path, kind, dtype, target, shape
-):
-    columns = {"images": IMAGES, "redshift": REDSHIFT, "id": IDS}
-    columns["dec"] = np.zeros(ROWS)
-    columns[target] = np.ones(shape).astype(dtype)
+def test_columns_of_any_type_and_shape_are_used_or_refused(tmp_path, damage, kind):
+    kinds = ["f2", "f8", ">f4", "i1", "u8", "?", "c8", "S3", "U2", "m8[s]"]
+    targets = ["images", "redshift", "id", "group", "ra", "bands"]
+    shapes = [(), (0,), (3,), (4,), (3, 2), (3, 2, 16, 16), (3, 16, 16, 2)]
     path = tmp_path / f"swapped.{kind}"
-    if kind == "npz":
-        np.savez(path, **columns)
-    else:
-        columns = {k: v for k, v in columns.items() if v.dtype.kind not in "Um"}
-        with h5py.File(path, "w") as file:
-            for name, column in columns.items():
-                file[name] = column
-    use(FileSpec.create(file=path, bands=("g", "r"), pixel_scale=0.2))
+    written = {"images": IMAGES, "redshift": REDSHIFT, "id": IDS, "dec": np.zeros(ROWS)}
+
+    @damage.quick(10 if kind == "h5" else 40)
+    @given(st.sampled_from(kinds), st.sampled_from(targets), st.sampled_from(shapes))
+    def swap(dtype, target, shape):
+        columns = written | {target: np.ones(shape).astype(dtype)}
+        if kind == "npz":
+            np.savez(path, **columns)
+        else:
+            columns = {k: v for k, v in columns.items() if v.dtype.kind not in "Um"}
+            with h5py.File(path, "w") as file:
+                for name, column in columns.items():
+                    file[name] = column
+        use(FileSpec.create(file=path, bands=("g", "r"), pixel_scale=0.2))
+
+    swap()

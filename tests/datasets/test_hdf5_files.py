@@ -205,3 +205,11 @@ def test_failed_download_is_one_line(manual, server):
     with pytest.raises(InputError, match="404.*KPHOTOZ_MANUAL_DIR.*mirror=") as error:
         manual.build("galaxies_ml", mirror=address)
     one_line(error)
+
+
+def test_columns_that_declare_more_than_the_file_holds_are_refused(manual):
+    paths = manual.write()
+    with h5py.File(paths[0], "w") as file:
+        for key in ("specz_redshift", "object_id", "ra", "dec", "specz_name"):
+            file.create_dataset(key, (10**10,), "f8", chunks=(1000,))
+    refuse(manual, match="declares 80000000000 bytes, holds 0")

@@ -257,9 +257,11 @@ def value(random: Random, content: bytes) -> bytes:
 def safetensors(random: Random, content: bytes) -> bytes:
     """Edits the JSON header, one of the JSON texts in its metadata, or bytes."""
     (length,) = struct.unpack_from("<Q", content)
-    kind = random.integers(5)
+    kind = random.integers(6)
     if kind == 0:
         return flip(random, content, 0, length + 8 if random.random() < 0.7 else None)
+    if kind == 5:
+        return _other_values(random, content, 8 + length)
     if kind == 1:
         number = int(random.choice(np.array([0, 7, length + 1, 2**27, 2**63], object)))
         return struct.pack("<Q", number) + content[8:]
@@ -273,6 +275,16 @@ def safetensors(random: Random, content: bytes) -> bytes:
         inner[name] = as_json(random, inside.encode()).decode("utf-8", "replace")
     said = json.dumps(header).encode()
     return struct.pack("<Q", len(said)) + said + content[8 + length :]
+
+
+def _other_values(random: Random, content: bytes, start: int) -> bytes:
+    """Writes odd float32 values among those that begin at a place."""
+    content = bytearray(content)
+    values = [np.nan, np.inf, -np.inf, 3.4e38, 1e-45, -0.0, 1e6]
+    for _ in range(_few(random)):
+        at = start + 4 * int(random.integers((len(content) - start) // 4))
+        struct.pack_into("<f", content, at, float(random.choice(values)))
+    return bytes(content)
 
 
 def npy(random: Random, content: bytes) -> bytes:

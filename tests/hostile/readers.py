@@ -1,12 +1,12 @@
-"""Targets that are data: files of images, tables, descriptions and recipes.
+"""Targets that are data: files of images and tables.
 
 A target is a function that makes good files in a folder and returns {file name: kind of
-damage} and a function that uses the files as a command does.
+damage} and a function that uses the files as a command does, and checks what it got.
 """
 
 import csv
 import io
-import pathlib
+import json
 
 import h5py
 import numpy as np
@@ -14,8 +14,7 @@ from astropy.io import fits
 
 ROWS = 5
 BANDS = ("g", "r")
-RANDOM = np.random.default_rng(2)
-IMAGES = RANDOM.normal(1, 0.2, (ROWS, 2, 16, 16)).astype("f4")
+IMAGES = np.random.default_rng(2).normal(1, 0.2, (ROWS, 2, 16, 16)).astype("f4")
 LABELS = {
     "redshift": np.linspace(0.1, 0.9, ROWS),
     "id": np.array([f"n{row}" for row in range(ROWS)]),
@@ -28,12 +27,35 @@ def use_spec(spec):
     """Does what importing and predicting do with a file, but for building it."""
     from kphotoz.data.importing import row_flags, row_groups
     from kphotoz.data.readers import open_survey_file
+    from kphotoz.data.stream import open_stream
 
     spec.check_photometry()
     with open_survey_file(spec) as file:
         file.require("redshift")
-        assert len(row_groups(file)) == len(file)
-        assert len(row_flags(file)) == len(file.table["id"]) == len(file)
+        flags, groups = row_flags(file), row_groups(file)
+        assert len(file) == len(flags) == len(groups)
+        assert all(column.shape == (len(file),) for column in file.table.values())
+        redshifts = file.table["redshift"][flags == ""]
+        assert ((redshifts >= 0) & (redshifts < 90)).all(), redshifts
+    stream = open_stream(spec)
+    try:
+        _check_chunks(stream)
+    finally:
+        stream.close()
+
+
+def _check_chunks(stream):
+    """Checks that every row comes once, and is a finite float32 or flagged."""
+    ids, rows = stream.table["id"], 0
+    for start, inputs, flags in stream.chunks(2):
+        assert start == rows and inputs.dtype == np.float32
+        assert inputs.shape == (len(flags), *stream.input_shape)
+        usable = inputs[flags == ""]
+        assert not np.isinf(usable).any(), usable
+        # A band of a catalogue that was not observed is NaN; a pixel never is.
+        assert stream.kind == "catalog" or np.isfinite(usable).all(), usable
+        rows += len(inputs)
+    assert rows == len(ids) and all(type(name) is str for name in ids)
 
 
 def use_images(path):
@@ -72,8 +94,40 @@ def npz_deflated(folder):
     return {"a.npz": "zip"}, use_images(folder / "a.npz")
 
 
+def beam(folder):
+    """What a worker of Beam does with its pieces of a file."""
+    from kphotoz.data.file_spec import FileSpec
+    from kphotoz.data.stream import open_stream
+    from kphotoz.prediction import rows
+    from kphotoz.prediction.beam import _Read
+
+    np.savez_compressed(folder / "a.npz", images=IMAGES, **LABELS)
+    fields = {"bands": BANDS, "pixel_scale": 0.2, "photometry": "unknown"}
+
+    def use():
+        spec = FileSpec.create(file=folder / "a.npz", **fields)
+        stream = open_stream(spec)
+        names, pieces = list(rows.kinds([stream])), rows.shards([stream], 2)
+        stream.close()
+        reader, count = _Read([spec], 2, names), 0
+        reader.setup()
+        try:
+            for batch in (batch for piece in pieces for batch in reader.process(piece)):
+                count += len(batch["flags"])
+                usable = batch["inputs"][batch["flags"] == ""]
+                assert np.isfinite(usable).all()
+                assert {len(x) for x in batch["columns"].values()} == {
+                    len(batch["flags"])
+                }
+        finally:
+            reader.teardown()
+        assert count == len(stream)
+
+    return {"a.npz": "zip"}, use
+
+
 # How a folder of FITS cutouts comes: its table, and what the cutouts are.
-def _cutouts(folder, write):
+def cutouts(folder, write):
     folder.mkdir(exist_ok=True)
     names = np.array([f"{row}.fits" for row in range(ROWS)])
     for name, image in zip(names, IMAGES, strict=True):
@@ -83,7 +137,7 @@ def _cutouts(folder, write):
 
 def fits_cutouts(folder):
     inside = folder / "cutouts"
-    _cutouts(inside, lambda columns: write_csv(inside / "table.csv", columns))
+    cutouts(inside, lambda columns: write_csv(inside / "table.csv", columns))
     planes = zip(IMAGES[1], BANDS, strict=True)
     hdus = [fits.ImageHDU(plane, name=band) for plane, band in planes]
     hdus.insert(0, fits.PrimaryHDU())
@@ -96,19 +150,19 @@ def fits_cutouts(folder):
 
 def fits_cutouts_table(folder):
     inside = folder / "cutouts"
-    _cutouts(inside, lambda columns: write_csv(inside / "table.csv", columns))
+    cutouts(inside, lambda columns: write_csv(inside / "table.csv", columns))
     return {"cutouts/table.csv": "text"}, use_images(inside)
 
 
 def fits_cutouts_fits(folder):
     inside = folder / "cutouts"
-    _cutouts(inside, lambda columns: write_fits(inside / "table.fits", columns))
+    cutouts(inside, lambda columns: write_fits(inside / "table.fits", columns))
     return {"cutouts/table.fits": "fits"}, use_images(inside)
 
 
 def fits_cutouts_parquet(folder):
     inside = folder / "cutouts"
-    _cutouts(inside, lambda columns: write_parquet(inside / "table.parquet", columns))
+    cutouts(inside, lambda columns: write_parquet(inside / "table.parquet", columns))
     return {"cutouts/table.parquet": "parquet"}, use_images(inside)
 
 
@@ -149,9 +203,10 @@ DAMAGE |= {"parquet": "parquet"}
 
 def photometry():
     table = {"id": LABELS["id"], "redshift": LABELS["redshift"]}
+    random = np.random.default_rng(3)
     for band in BANDS:
-        table[f"mag_{band}"] = RANDOM.uniform(20, 22, ROWS)
-        table[f"err_{band}"] = RANDOM.uniform(0.01, 0.1, ROWS)
+        table[f"mag_{band}"] = random.uniform(20, 22, ROWS)
+        table[f"err_{band}"] = random.uniform(0.01, 0.1, ROWS)
     return table
 
 
@@ -211,13 +266,28 @@ def evaluated(suffix):
         path, other = folder / f"a.{suffix}", folder / "other.csv"
         WRITERS[suffix](path, table)
         write_csv(other, table)
-        single = ["--by", "field", "--by", "magnitude", "--draws", "5"]
-        return {path.name: DAMAGE[suffix]}, lambda: (
-            command("evaluate", str(path), *single),
-            command("evaluate", str(path), str(other), "--draws", "5"),
-        )
+        single = ["--by", "field", "--by", "magnitude", "--draws", "5", "--json"]
+
+        def use():
+            _check_metrics(command("evaluate", str(path), *single))
+            command("evaluate", str(path), str(other), "--draws", "5")
+
+        return {path.name: DAMAGE[suffix]}, use
 
     return target
+
+
+def _check_metrics(output):
+    """Checks that values are numbers or missing, and rates between 0 and 1."""
+    found = json.loads(output[output.index("{") :], parse_constant=_refuse)
+    for row in found["rows"]:
+        value, rate = row["value"], row["metric"] in ("outlier_015", "catastrophic")
+        assert value is None or abs(value) < (1.001 if rate else np.inf), row
+        assert row["n"] >= 0, row
+
+
+def _refuse(name):
+    raise AssertionError(f"{name} is no JSON")
 
 
 def command(name, *arguments):
@@ -231,95 +301,11 @@ def command(name, *arguments):
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     assert found.exit_code in (0, 2), found.output
-
-
-def survey_yaml(folder):
-    from kphotoz.data.specs import make_spec
-
-    inside = folder / "cutouts"
-    _cutouts(inside, lambda columns: write_csv(inside / "table.csv", columns))
-    (folder / "survey.yaml").write_text(
-        "file: cutouts\nname: mine\nbands: [g, r]\npixel_scale: 0.2\n"
-        "keys: {redshift: redshift, id: id, image: '{id}.fits'}\nunit: nanomaggy\n"
-        "table: table.csv\nzero_point: [22.5, 22.5]\nmagnitude_system: AB\n"
-        "filters: [a, b]\npsf_fwhm: 0.7\nextinction: none\nskip_bad: true\n"
-        "extinction_coefficient: [3.1, 2.2]\nsplits: [0.6, 0.1, 0.1, 0.2]\nseed: 3\n"
-    )
-    for row in range(ROWS):
-        (inside / f"{row}.fits").rename(inside / f"n{row}.fits")
-    return {"survey.yaml": "yaml"}, lambda: use_spec(make_spec(folder / "survey.yaml"))
-
-
-def catalog_yaml(folder):
-    from kphotoz.data.specs import make_spec
-
-    write_csv(folder / "a.csv", photometry())
-    (folder / "survey.yaml").write_text(
-        "file: a.csv\nbands: [g, r]\nmagnitudes: [mag_g, mag_r]\n"
-        "magnitude_errors: [err_g, err_r]\nmagnitude_type: asinh\nsoftening: sdss\n"
-        "magnitude_system: Vega\nab_offset: [0.1, 0.2]\nfilters: unknown\n"
-        "extinction: none\nreference_band: r\nmaximum_magnitude_error: 0.5\n"
-        "keys: {redshift: redshift, id: id}\nlicence: none\n"
-    )
-    return {"survey.yaml": "yaml"}, lambda: use_spec(make_spec(folder / "survey.yaml"))
-
-
-def _use_recipe(*names, settings=()):
-    """Does what `compare` does with a recipe before it opens a survey."""
-    from kphotoz import recipes
-    from kphotoz.models.architecture import resolve
-    from kphotoz.regimes import select
-    from kphotoz.regimes.regime import base
-    from kphotoz.regimes.resolved import resolved
-    from kphotoz.regimes.sweep import expand
-
-    for name in names:
-        for profiles in ([], ["quick"]):
-            recipe = recipes.load(name, profiles=profiles, settings=settings)
-            regimes = select(
-                recipe.regimes, recipe.overrides, recipe.source is not None
-            )
-            regimes = expand(regimes, recipe.sweep, recipe.overrides)
-            begun = base(recipe.overrides.get("base"))
-            resolve(recipe.model)
-            whole = resolved(recipe, [begun, *regimes])
-            (pathlib.Path(name).parent / "out.txt").write_text(recipes.dump(whole))
-
-
-def recipe(folder):
-    import kphotoz.recipes
-
-    shipped = pathlib.Path(kphotoz.recipes.__file__).parent
-    names = ("mock_hsc", "tabular_transfer", "cutouts")
-    for name in names:
-        text = (shipped / f"{name}.yaml").read_text()
-        lines = [line for line in text.splitlines() if not line.startswith("#")]
-        (folder / f"{name}.yaml").write_text("\n".join(lines))
-    files = {f"{name}.yaml": "yaml" for name in names}
-    return files, lambda: _use_recipe(*(str(folder / file) for file in files))
-
-
-KEYS = ["training.epochs", "model.filters", "model", "overrides.lora.trainable.rank"]
-KEYS += ["seeds", "sweep", "label_range", "evaluation.by", "title", "regimes", "x.y"]
-KEYS += ["training", "target.options.count", "search", "deployment", "", ".", "a..b"]
-KEYS += ["overrides.lora.trainable.targets", "published", "fractions", "source"]
-
-
-def settings(folder):
-    def use():
-        value = (folder / "value").read_bytes().decode("utf-8", "replace")
-        key = KEYS[len(value) % len(KEYS)]
-        _use_recipe("mock_hsc", settings=[f"{key}={value}"])
-
-    import os
-
-    os.chdir(folder)  # the recipe is written where the command runs
-    # The length chooses the key: this one the first.
-    (folder / "value").write_text("30".rjust(len(KEYS)))
-    return {"value": "value"}, use
+    return found.stdout
 
 
 TARGETS = {
+    "beam": (beam, 150),
     "hdf5": (hdf5, 300),
     "hdf5_plain": (hdf5_plain, 150),
     "npz": (npz, 500),
@@ -332,8 +318,4 @@ TARGETS = {
     "arrays_fits": (arrays("fits"), 300),
     "arrays_parquet": (arrays("parquet"), 300),
     **{f"evaluate_{suffix}": (evaluated(suffix), 300) for suffix in WRITERS},
-    "survey_yaml": (survey_yaml, 500),
-    "catalog_yaml": (catalog_yaml, 400),
-    "recipe": (recipe, 300),
-    "settings": (settings, 500),
 }

@@ -34,22 +34,37 @@ def _adapted(model, **options):
     return adapted
 
 
-def adapter(folder):
+def _predict(model):
+    """Checks that a model has finite weights and predicts one number for each image.
+
+    Finite factors of 3e38 may give a prediction that is not: `predict` flags it.
+    """
+    for weight in model.weights:
+        assert np.isfinite(np.asarray(weight)).all(), weight.path
+    assert np.shape(model(np.ones((2, 16, 16, 4), "f4"))) == (2, 1)
+
+
+def _load(path):
+    """Checks that no weight is larger than the file."""
+    from kphotoz import models
+
+    for weight in models.load(path).weights:
+        assert 4 * np.prod(weight.shape) <= 2 * path.stat().st_size + (1 << 20)
+
+
+def adapter(folder, **options):
     from kphotoz import adapters
 
-    base = _model()
-    adapters.save(_adapted(base, batch_norm="train"), folder / "a.safetensors")
-    adapters.save(_adapted(base, start="pissa", dora=True), folder / "b.safetensors")
-    files = {"a.safetensors": "safetensors", "b.safetensors": "safetensors"}
+    base, path = _model(), folder / "a.safetensors"
+    adapters.save(_adapted(base, **options), path)
 
     def use():
         from readers import command
 
-        for name in files:
-            adapters.load(base, folder / name)
-            command("adapter", "show", str(folder / name))
+        _predict(adapters.load(base, path))
+        command("adapter", "show", str(path))
 
-    return files, use
+    return {path.name: "safetensors"}, use
 
 
 def peft(folder):
@@ -71,7 +86,7 @@ def peft(folder):
     peft_file.write(folder, factors)
     names = {"net.conv": "conv", "net.dense": "dense"}
     files = {"adapter_config.json": "json", "adapter_model.safetensors": "safetensors"}
-    return files, lambda: from_peft(folder, base, names)
+    return files, lambda: _predict(from_peft(folder, base, names))
 
 
 def checkpoint(folder):
@@ -94,22 +109,24 @@ def checkpoint(folder):
     facts |= {"plateau": {"rate": 1e-3}}
     checkpoint.save(folder / "last.safetensors", arrays, facts)
     chosen = Training(schedule="plateau")
-    use = lambda: loop._resume(model, folder, chosen)  # noqa: E731
+
+    def use():
+        found = loop._resume(model, folder, chosen)
+        assert found.epoch >= 0 and found.waited >= 0
+        for weight, array in zip(model.weights, found.best.values(), strict=True):
+            assert weight.shape == array.shape and array.dtype == np.float32
+
     return {"last.safetensors": "safetensors"}, use
 
 
 def keras_file(folder):
-    from kphotoz import models
-
     _model().save(folder / "model.keras")
-    return {"model.keras": "zip"}, lambda: models.load(folder / "model.keras")
+    return {"model.keras": "zip"}, lambda: _load(folder / "model.keras")
 
 
 def keras_adapted(folder):
-    from kphotoz import models
-
     _adapted(_model(), dora=True).save(folder / "model.keras")
-    return {"model.keras": "zip"}, lambda: models.load(folder / "model.keras")
+    return {"model.keras": "zip"}, lambda: _load(folder / "model.keras")
 
 
 def keras_photoz(folder):
@@ -127,7 +144,7 @@ def keras_photoz(folder):
         seed=0,
     )
     model.save(folder / "model.keras")
-    return {"model.keras": "zip"}, lambda: models.load(folder / "model.keras")
+    return {"model.keras": "zip"}, lambda: _load(folder / "model.keras")
 
 
 def run_folder(folder):
@@ -144,25 +161,7 @@ def run_folder(folder):
     sha256 = hash_file(folder / "base" / "model.keras")
     noted = {"base": "../base", "sha256": sha256}
     (folder / "run" / "run.json").write_text(json.dumps(noted))
-    return {"run/run.json": "json"}, lambda: load_run(folder / "run")
-
-
-def parts(folder):
-    """Finished shards of a killed prediction."""
-    from kphotoz.prediction.parts import Parts
-
-    out, plan = folder / "out.parquet", {"inputs": ["a.h5"], "model": "0f", "size": 3}
-    Parts(out, plan, False).write("0-0", np.ones(3, "f4"), np.array(["", "a", ""]))
-
-    def use():
-        held = Parts(out, plan, True).read("0-0", 3)
-        if held is not None:
-            predicted, flags = held
-            assert predicted.shape == flags.shape == (3,)
-            assert predicted.dtype == np.float32 and flags.dtype == object
-
-    inside = ".out.parquet.parts"
-    return {f"{inside}/0-0.npz": "zip", f"{inside}/plan.json": "json"}, use
+    return {"run/run.json": "json"}, lambda: _predict(load_run(folder / "run")[0])
 
 
 def comparison(folder):
@@ -183,69 +182,52 @@ def comparison(folder):
     write_parquet(inside / "predictions.parquet", columns)
     run = RunFolder(inside)
     run.save_json("metrics", {"score": 0.1, "settings": Training().model_dump()})
-    within = f"jobs/{job.name}"
+    recipe, here = "title: a\nseeds: 3\n", {"backend": "jax", "precision": "float32"}
+    (inside / "recipe.yaml").write_text(recipe)
+    run.save_json("environment", here)
+    kinds = {"predictions.parquet": "parquet", "recipe.yaml": "text"}
+    kinds |= {"metrics.json": "json", "environment.json": "json"}
 
     def use():
-        read_jobs(folder, [job])
-        run.settings()
+        run.claim(recipe, resume=True)
+        run.settle(here)
+        columns = read_jobs(folder, [job])
+        assert len({len(column) for column in columns.values()}) == 1
+        assert run.settings().epochs > 0
 
-    return {
-        f"{within}/predictions.parquet": "parquet",
-        f"{within}/metrics.json": "json",
-    }, use
-
-
-def report(folder):
-    """The captions and figures that a page takes in."""
-    from kphotoz.report import write_html
-
-    (folder / "captions.json").write_text(json.dumps({"bars.png": "What <b> it is"}))
-    (folder / "bars.png").write_bytes(b"\x89PNG\r\n" + bytes(200))
-    figure = folder / "bars.png"
-    files = {"captions.json": "json", "bars.png": "bytes"}
-    return files, lambda: write_html({}, [figure], folder / "report.html")
+    return {f"jobs/{job.name}/{name}": kind for name, kind in kinds.items()}, use
 
 
-def survey(folder):
-    """An imported survey: what TFDS wrote, and read again."""
-    import os
+def base_cache(folder):
+    """A base model that an earlier comparison kept; damaged, it counts as absent."""
+    from kphotoz.comparison import base_cache
+    from kphotoz.regimes.run import Result
 
-    from readers import use_images, write_hdf5  # noqa: F401
+    entry = folder / "bases" / "0"
 
-    from kphotoz import data
-    from kphotoz.data.file_spec import FileSpec
-
-    os.environ["TFDS_DATA_DIR"] = str(folder / "tfds")
-    write_hdf5(folder / "a.h5")
-    spec = FileSpec.create(
-        file=folder / "a.h5", bands=("g", "r"), photometry="unknown", name="a"
-    )
-    name = data.import_file(spec)
-    built = next((folder / "tfds").glob("cutouts/*/*/dataset_info.json")).parent
+    whole = Result(_model(), None, [{"epoch": 1.0}], 0.1, {"seconds": 1.0})
+    base_cache._keep(entry, whole)
 
     def use():
-        for sample in data.open_survey(name).values():
-            if len(sample):
-                store, _ = sample._parts[0]
-                assert len(store.table["id"]) == len(store) == len(store.inputs)
+        found = base_cache._read(entry)
+        if found is not None:
+            _predict(found.model)
+            assert all(type(row) is dict for row in found.history)
+            assert type(found.score) is float and type(found.cost) is dict
 
-    files = {}
-    for path in sorted(built.iterdir()):
-        kind = "json" if path.suffix == ".json" else "bytes"
-        files[str(path.relative_to(folder))] = kind
-    return files, use
+    assert base_cache._read(entry) is not None
+    return {"bases/0/result.json": "json", "bases/0/model.keras": "zip"}, use
 
 
 TARGETS = {
-    "adapter": (adapter, 400),
-    "peft": (peft, 400),
+    "adapter": (lambda folder: adapter(folder, batch_norm="train"), 300),
+    "adapter_dora": (lambda folder: adapter(folder, start="pissa", dora=True), 300),
+    "base_cache": (base_cache, 100),
     "checkpoint": (checkpoint, 300),
-    "keras_file": (keras_file, 150),
+    "comparison": (comparison, 300),
     "keras_adapted": (keras_adapted, 100),
+    "keras_file": (keras_file, 150),
     "keras_photoz": (keras_photoz, 100),
+    "peft": (peft, 400),
     "run_folder": (run_folder, 100),
-    "parts": (parts, 400),
-    "comparison": (comparison, 400),
-    "report": (report, 200),
-    "survey": (survey, 100),
 }

@@ -1,9 +1,9 @@
-"""Runs damaged files of one target, one after the other; the parent watches.
+"""Runs damaged files of targets, one after the other; the parent watches.
 
-    python worker.py TARGET FOLDER FIRST END [PIPE]
+    python worker.py FOLDER PIPE TARGET:NUMBER…
 
-repeats cases by number. Each case tells "begin N" and "end N OUTCOME MEBIBYTES", where
-the outcome is used, refused, or what went wrong.
+with 1 as PIPE repeats cases by hand. Each case tells "begin CASE" and "end CASE MiB
+OUTCOME", where the outcome is used, refused, or what went wrong.
 """
 
 import os
@@ -14,32 +14,70 @@ import sys
 import traceback
 import zlib
 
+import faults
 import mutations
 import numpy as np
+import outputs
 import readers
 import stores
+import texts
 
-TARGETS = readers.TARGETS | stores.TARGETS
+DATA = readers.TARGETS | texts.TARGETS | outputs.TARGETS
+HOSTILE = DATA | stores.TARGETS
+TARGETS = HOSTILE | faults.TARGETS
+NEED_KERAS = {*stores.TARGETS, "recipe", "settings", "survey", "beam"}  # or TensorFlow
 _ROOM = 6 << 30  # bytes of addresses beyond those of the start: our machine's safety
 
 
-def main(target: str, folder: str, first: int, end: int, pipe: int = 1) -> None:
-    folder = pathlib.Path(folder)
-    files, use = TARGETS[target][0](folder)
-    good = {name: (folder / name).read_bytes() for name in files}
-    use()  # the good files are used, or nothing is shown
+class Target:
+    """Good files of a target in a folder of its own, and what uses them.
+
+    Args:
+        name: str.
+        folder: path.
+    """
+
+    def __init__(self, name: str, folder: pathlib.Path) -> None:
+        self.name, self.folder = name, folder
+        folder.mkdir(exist_ok=True)
+        self.files, self.use = TARGETS[name][0](folder)
+        self.good = {file: (folder / file).read_bytes() for file in self.files}
+        self.use()  # the good files are used, or nothing is shown
+
+    def outcome(self, number: int) -> str:
+        """Returns how a mutated file of this number was taken."""
+        random = np.random.default_rng([zlib.crc32(self.name.encode()), number])
+        file = str(random.choice(sorted(self.files)))
+        (self.folder / file).write_bytes(self.damaged(random, file))
+        try:
+            return _outcome(self.use)
+        finally:
+            (self.folder / file).write_bytes(self.good[file])
+
+    def damaged(self, random: np.random.Generator, file: str) -> bytes:
+        """Returns the bytes of a file, changed in any case."""
+        damage, good = mutations.KINDS[self.files[file]], self.good[file]
+        while (found := damage(random, good)) == good:
+            pass
+        return found
+
+
+def main(folder: str, pipe: int, *cases: str) -> None:
+    names = dict.fromkeys(case.partition(":")[0] for case in cases)
+    targets = {name: Target(name, pathlib.Path(folder) / name) for name in names}
     size = int(re.search(r"VmSize:\s+(\d+)", _status())[1]) << 10
     resource.setrlimit(resource.RLIMIT_AS, (size + _ROOM, size + _ROOM))
-    for number in range(first, end):
-        random = np.random.default_rng([zlib.crc32(target.encode()), number])
-        name = str(random.choice(sorted(files)))
-        (folder / name).write_bytes(mutations.KINDS[files[name]](random, good[name]))
-        _tell(pipe, f"begin {number}")
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-        outcome = _outcome(use)
-        peak = int(re.search(r"VmHWM:\s+(\d+)", _status())[1]) >> 10
-        _tell(pipe, f"end {number} {peak} {outcome}")
-        (folder / name).write_bytes(good[name])
+    before = _children()
+    for case in cases:
+        name, _, number = case.partition(":")
+        _tell(pipe, f"begin {case}")
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        outcome = targets[name].outcome(int(number))
+        peak = int(re.search(r"VmHWM:\s+(\d+)", _status())[1])
+        if _children() > before:  # the most that any child took: this case's
+            before = _children()
+            peak = max(peak, before)
+        _tell(pipe, f"end {case} {peak >> 10} {outcome}")
 
 
 def _outcome(use) -> str:
@@ -49,6 +87,8 @@ def _outcome(use) -> str:
         use()
     except InputError as error:
         told = str(error)
+        if _lacked_memory(error):  # with more of it, it would have taken more
+            return f"asked for more than {_ROOM >> 20} MiB: {told[:300]}"
         if "\n" in told or "Wanted" not in told or len(told) > 4000:
             return f"not one clean line: {told[:300]!r}"
         return "refused"
@@ -63,6 +103,17 @@ def _outcome(use) -> str:
     return "used"
 
 
+def _lacked_memory(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _children() -> int:
+    """Returns the largest memory of a child that has ended [KiB]."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
 def _status() -> str:
     return pathlib.Path("/proc/self/status").read_text()
 
@@ -72,4 +123,4 @@ def _tell(pipe: int, line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

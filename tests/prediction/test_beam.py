@@ -83,3 +83,18 @@ def test_inputs_that_do_not_fit_are_refused_before_any_work(run, make_file, tmp_
     with pytest.raises(InputError, match=r"\(16, 16, 4\)"):
         predict_on_beam(run, [spec], tmp_path / "many")
     assert not (tmp_path / "many").exists()
+
+
+def test_a_file_that_is_damaged_within_is_told_once_in_one_line(
+    run, make_file, tmp_path, caplog
+):
+    pixels = np.random.default_rng(8).normal(1, 1, (400, 4, 16, 16)).astype("f4")
+    path = make_file("npz", pixels, redshift=np.ones(400), id=np.arange(400))
+    content = bytearray(path.read_bytes())
+    half = len(content) // 2
+    content[half : half + 200] = b"\xff" * 200  # behind what opening reads
+    path.write_bytes(content)
+    spec = FileSpec.create(file=path, bands=tuple("griz"))
+    with pytest.raises(InputError, match="cutouts.npz, which cannot be read") as caught:
+        predict_on_beam(run, [spec], tmp_path / "many")
+    assert "\n" not in str(caught.value) and "Wanted" not in caplog.text

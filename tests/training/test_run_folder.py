@@ -28,6 +28,9 @@ def test_resume_with_another_recipe_names_the_first_difference(tmp_path):
     folder.claim("title: a\nseeds: 1\n", resume=True)
     with pytest.raises(InputError, match="'seeds: 1' against 'seeds: 2'"):
         folder.claim("title: a\nseeds: 2\n", resume=True)
+    (tmp_path / "run" / "recipe.yaml").write_bytes(b"title: \xff\xfe\n")
+    with pytest.raises(InputError, match="against 'title: a'"):
+        folder.claim("title: a\nseeds: 1\n", resume=True)
 
 
 def test_a_run_that_never_began_does_not_occupy_its_folder(tmp_path):

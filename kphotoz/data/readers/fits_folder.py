@@ -6,9 +6,10 @@ import re
 import numpy as np
 
 from kphotoz.data.readers.fits_table import open_fits
-from kphotoz.data.readers.source import Source, band_names, damaged, no_such_key
+from kphotoz.data.readers.source import Source, band_names, no_such_key
 from kphotoz.data.readers.tables import read_table
 from kphotoz.errors import InputError
+from kphotoz.untrusted import damaged
 
 __all__ = ["FITSFolderSource"]
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.data.readers.source import damaged, no_such_key
+from kphotoz.data.readers.source import no_such_key
 from kphotoz.data.readers.table import Block, Table, equal_lists
 from kphotoz.fits_files import open_checked
+from kphotoz.untrusted import damaged
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -75,13 +76,10 @@ def open_fits(path: pathlib.Path, memmap: bool = False) -> "Iterator[fits.HDULis
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyWarning
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", AstropyWarning)
-            # astropy forgets to close what it opened itself and could not read.
-            with open_checked(path) as stream:
-                memmap = memmap and not isinstance(stream, io.BytesIO)
-                with fits.open(stream, memmap=memmap) as file:
-                    yield file
-    except fits.VerifyError as error:
-        raise ValueError(str(error)) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstropyWarning)
+        # astropy forgets to close what it opened itself and could not read.
+        with open_checked(path) as stream:
+            memmap = memmap and not isinstance(stream, io.BytesIO)
+            with fits.open(stream, memmap=memmap) as file:
+                yield file

@@ -5,8 +5,9 @@ import pathlib
 import h5py
 import numpy as np
 
-from kphotoz.data.readers.source import Source, band_names, damaged, no_such_key
+from kphotoz.data.readers.source import Source, band_names, no_such_key
 from kphotoz.hdf5_files import check_hdf5
+from kphotoz.untrusted import damaged
 
 __all__ = ["HDF5Source"]
 

@@ -7,8 +7,9 @@ from typing import IO
 
 import numpy as np
 
-from kphotoz.data.readers.source import Source, band_names, damaged, no_such_key
+from kphotoz.data.readers.source import Source, band_names, no_such_key
 from kphotoz.errors import InputError
+from kphotoz.untrusted import damaged
 
 __all__ = ["NPZSource"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kphotoz.data.readers.source import damaged
 from kphotoz.data.readers.table import Block, Table, equal_lists
+from kphotoz.untrusted import damaged
 
 __all__ = ["ParquetTable"]
 
@@ -18,37 +18,26 @@ class ParquetTable(Table):
     """A parquet file. Whole numbers stay exact where some are missing."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        import pyarrow
         from pyarrow import parquet
 
         self.path = path
-        with damaged(path, _KIND):
-            try:
-                with parquet.ParquetFile(path) as file:
-                    self.names = list(file.schema_arrow.names)
-                    self._count = file.metadata.num_rows
-            except pyarrow.ArrowException as error:
-                raise ValueError(str(error)) from error
+        with damaged(path, _KIND), parquet.ParquetFile(path) as file:
+            self.names = list(file.schema_arrow.names)
+            self._count = file.metadata.num_rows
 
     def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
-        import pyarrow
         from pyarrow import parquet
 
-        with damaged(self.path, _KIND):
-            try:
-                with parquet.ParquetFile(self.path) as file:
-                    left = self._count
-                    for batch in file.iter_batches(size, columns=list(names)):
-                        columns = {}
-                        for name in names:
-                            column = batch.column(name)
-                            columns[name] = _numpy(self.path, name, column)
-                        left -= batch.num_rows
-                        yield batch.num_rows, columns
-                    if left:
-                        raise ValueError(f"it promises {left} more rows than it has")
-            except pyarrow.ArrowException as error:
-                raise ValueError(str(error)) from error
+        with damaged(self.path, _KIND), parquet.ParquetFile(self.path) as file:
+            left = self._count
+            for batch in file.iter_batches(size, columns=list(names)):
+                columns = {}
+                for name in names:
+                    columns[name] = _numpy(self.path, name, batch.column(name))
+                left -= batch.num_rows
+                yield batch.num_rows, columns
+            if left:
+                raise ValueError(f"it promises {left} more rows than it has")
 
 
 def _numpy(path: pathlib.Path, name: str, column: Any) -> np.ndarray:

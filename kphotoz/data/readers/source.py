@@ -1,16 +1,13 @@
-"""What every reader offers, and the errors that a damaged file may raise below it."""
+"""What every reader of images offers."""
 
 import abc
-import contextlib
 import pathlib
-from collections.abc import Iterator
 
 import numpy as np
 
 from kphotoz.errors import InputError
-from kphotoz.untrusted import is_damage
 
-__all__ = ["Source", "damaged", "no_such_key"]
+__all__ = ["Source", "no_such_key"]
 
 
 class Source(abc.ABC):
@@ -56,32 +53,6 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Closes the file."""
-
-
-@contextlib.contextmanager
-def damaged(path: pathlib.Path, kind: str) -> Iterator[None]:
-    """Tells what a library raises on a damaged file as one InputError.
-
-    Args:
-        path: path of the file.
-        kind: str. What the file should have been.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(
-            f"Wanted: {kind}. Received: {path}, which does not exist. Check the path."
-        ) from error
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(
-            f"Wanted: {kind}. Received: {path}, which cannot be read ({reason}). "
-            "Is it complete? Copy or write it again."
-        ) from error
 
 
 def no_such_key(path: pathlib.Path, key: str, columns: list[str]) -> InputError:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kphotoz.data.readers.source import damaged
 from kphotoz.data.readers.table import Block, Table
+from kphotoz.untrusted import damaged
 
 __all__ = ["CSVTable", "ECSVTable", "TSVTable"]
 
@@ -48,12 +48,9 @@ class CSVTable(Table):
 
     def _rows(self) -> Iterator[list[str]]:
         with open(self.path, newline="", encoding="utf-8-sig") as file:
-            try:
-                for row in csv.reader(file, strict=True, delimiter=self.delimiter):
-                    if row:
-                        yield row
-            except csv.Error as error:
-                raise ValueError(str(error)) from error
+            for row in csv.reader(file, strict=True, delimiter=self.delimiter):
+                if row:
+                    yield row
 
     def _block(
         self, names: Sequence[str], places: list[int], rows: list[list[str]]
