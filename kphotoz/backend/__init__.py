@@ -1,5 +1,6 @@
 """What depends on the backend or the device, so that no other room has to ask."""
 
+from kphotoz.backend.cluster import Cluster, find_cluster
 from kphotoz.backend.devices import (
     PRECISIONS,
     cores,
@@ -14,11 +15,29 @@ from kphotoz.backend.devices import (
     use_precision,
     use_threads,
 )
+from kphotoz.backend.distribution import (
+    broadcast,
+    check_batch,
+    distribute,
+    first_alone,
+    gather_predictions,
+    process,
+    replicas,
+    sum_over_replicas,
+    synchronize,
+)
 from kphotoz.backend.processes import import_quietly, silence, start_worker
 
 __all__ = [
     "PRECISIONS",
+    "Cluster",
+    "broadcast",
+    "check_batch",
     "cores",
+    "distribute",
+    "find_cluster",
+    "first_alone",
+    "gather_predictions",
     "gpus",
     "has_accelerator",
     "has_bfloat16",
@@ -26,8 +45,12 @@ __all__ = [
     "jit_compile",
     "name",
     "precision",
+    "process",
+    "replicas",
     "silence",
     "start_worker",
+    "sum_over_replicas",
+    "synchronize",
     "tensorflow",
     "threads",
     "use_precision",

@@ -69,12 +69,16 @@ def jit_compile() -> bool:
     """Returns whether to compile by XLA: KPHOTOZ_JIT, else whether it is faster here.
 
     On TensorFlow without a GPU it is not: float32 training of the small network is
-    about twice as fast without (our measurement). JAX always compiles.
+    about twice as fast without (our measurement). JAX always compiles. Several devices
+    of TensorFlow exchange their gradients outside of what XLA compiles.
     """
     chosen = os.environ.get("KPHOTOZ_JIT")
     if chosen:
         return chosen == "1"
-    return name() != "tensorflow" or bool(gpus())
+    if name() != "tensorflow":
+        return True
+    several = tensorflow().distribute.get_strategy().num_replicas_in_sync > 1
+    return bool(gpus()) and not several
 
 
 def precision() -> str:
