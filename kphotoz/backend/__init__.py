@@ -16,17 +16,19 @@ from kphotoz.backend.devices import (
     use_threads,
 )
 from kphotoz.backend.distribution import (
-    broadcast,
     check_batch,
     distribute,
-    first_alone,
-    gather_predictions,
-    process,
     replicas,
     sum_over_replicas,
     synchronize,
 )
 from kphotoz.backend.processes import import_quietly, silence, start_worker
+from kphotoz.backend.together import (
+    broadcast,
+    first_alone,
+    gather_predictions,
+    process,
+)
 
 __all__ = [
     "PRECISIONS",

@@ -11,15 +11,12 @@ import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
 from kphotoz.backend import devices
 from kphotoz.backend.cluster import Cluster
 from kphotoz.errors import InputError
 
 __all__ = [
-    *("broadcast", "check_batch", "distribute", "first_alone", "gather_predictions"),
-    *("process", "replicas", "sum_over_replicas", "synchronize"),
+    *("check_batch", "distribute", "replicas", "sum_over_replicas", "synchronize"),
 ]
 
 
@@ -116,16 +113,6 @@ def replicas() -> int:
     return devices.tensorflow().distribute.get_strategy().num_replicas_in_sync
 
 
-def process() -> tuple[int, int]:
-    """Returns the number of this process, from 0, and how many train together."""
-    import keras
-
-    if keras.distribution.distribution() is None:
-        return 0, 1
-    jax = importlib.import_module("jax")
-    return jax.process_index(), jax.process_count()
-
-
 def check_batch(size: int) -> None:
     """Checks that the devices can share a batch evenly.
 
@@ -143,62 +130,6 @@ def check_batch(size: int) -> None:
             f"training.batch_size={size}. Add --set training.batch_size={more}, or "
             "change the number of devices."
         )
-
-
-def broadcast(content: bytes) -> bytes:
-    """Returns the content that the first process gave, in every process."""
-    if process()[1] == 1:
-        return content
-    send = importlib.import_module(
-        "jax.experimental.multihost_utils"
-    ).broadcast_one_to_all
-    size = int(send(np.int32(len(content))))
-    mine = np.frombuffer(content, np.uint8) if process()[0] == 0 else ()
-    buffer = np.zeros(size, np.uint8)
-    buffer[: len(mine)] = mine
-    return np.asarray(send(buffer)).tobytes() if size else b""
-
-
-@contextlib.contextmanager
-def first_alone() -> Iterator[None]:
-    """Lets the first process do what follows before the others begin with it.
-
-    Raises:
-        InputError: in all processes, where it is raised in the first.
-    """
-    index, count = process()
-    if count > 1 and index:
-        message = broadcast(b"")
-        if message:
-            raise InputError(message.decode())
-    try:
-        yield
-    except InputError as error:
-        if count > 1 and not index:
-            broadcast(str(error).encode() or b"refused")
-        raise
-    if count > 1 and not index:
-        broadcast(b"")
-
-
-def gather_predictions(model: Any) -> None:
-    """Has `model.predict` return the predictions of all processes in each of them.
-
-    Args:
-        model: keras.Model.
-    """
-    if process()[1] == 1 or hasattr(model.predict_function, "gathers"):
-        return
-    model.make_predict_function()
-    step = model.predict_function
-    utils = importlib.import_module("jax.experimental.multihost_utils")
-
-    def gathered(state: Any, batches: Any) -> tuple:
-        outputs, state = step(state, batches)
-        return utils.process_allgather(outputs, tiled=True), state
-
-    gathered.gathers = True
-    model.predict_function = gathered
 
 
 @contextlib.contextmanager

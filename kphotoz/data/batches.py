@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.backend import devices, distribution
+from kphotoz.backend import devices, distribution, together
 from kphotoz.data.sample import Sample
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def shared_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
 
 def _share(order: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
     """Returns the rows of each batch that this process reads, and how many they are."""
-    index, count = distribution.process()
+    index, count = together.process()
     if count == 1:
         return order, batch_size
     batches = np.split(order, range(batch_size, len(order), batch_size))
