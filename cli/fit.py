@@ -38,10 +38,12 @@ def command(
 
     RECIPE is a shipped name or a YAML file. [default: mock_hsc, built on the way]
     """
-    resolved = resolve(recipe, overlay={}, **chosen)
+    from kphotoz import backend
+
+    with backend.first_alone():  # imports the user's files for all
+        resolved = resolve(recipe, overlay={}, **chosen)
     name = regime or ("base" if resolved.source else "from_scratch")
     out = out or pathlib.Path("runs") / f"fit-{resolved.name}-{name}"
-    from kphotoz import backend
     from kphotoz.regimes.fit import fit
     from kphotoz.training.progress import Reporter
 

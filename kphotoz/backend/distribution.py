@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kphotoz.backend import devices
+from kphotoz.backend import devices, together
 from kphotoz.backend.cluster import Cluster
 from kphotoz.errors import InputError
 
@@ -40,6 +40,8 @@ def distribute(count: str = "1", cluster: Cluster | None = None) -> Iterator[Non
     else:
         context = _mirrored(count)
     with context:
+        # Processes connect now: Gloo waits 30 s, the first may work alone for longer.
+        together.broadcast(b"")
         yield
 
 
