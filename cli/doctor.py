@@ -22,6 +22,7 @@ _NEEDED_GB = 5  # the default comparison's data set and runs, with room to spare
 @click.command(name="doctor")
 @options.backend
 @options.device
+@options.distribution
 @options.as_json
 def command(as_json: bool) -> None:
     """Say what this installation can do and what is missing."""
@@ -63,6 +64,8 @@ def _facts() -> dict:
         "python": found["python"],
         "backend": found["backend"],
         "devices": ", ".join(found["devices"]),
+        "training": f"on {found['training_devices']} of {len(found['devices'])} "
+        f"devices, in {found['processes']} processes",
         "precision": f"{found['precision']} (the device {fast} bfloat16 fast)",
         "jit": "on" if found["jit"] else "off",
         "onednn": "on" if found["onednn"] == "1" else "off",

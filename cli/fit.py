@@ -21,6 +21,7 @@ from kphotoz_cli.recipe_options import recipe_options, resolve
               show_default=True, help="Share of the target's labels.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Initialisation and order of data.")  # fmt: skip
+@options.distribution
 @options.out(None)
 def command(
     recipe: str | None,
@@ -37,12 +38,16 @@ def command(
 
     RECIPE is a shipped name or a YAML file. [default: mock_hsc, built on the way]
     """
-    resolved = resolve(recipe, overlay={}, **chosen)
+    from kphotoz import backend
+
+    with backend.first_alone():  # imports the user's files for all
+        resolved = resolve(recipe, overlay={}, **chosen)
     name = regime or ("base" if resolved.source else "from_scratch")
     out = out or pathlib.Path("runs") / f"fit-{resolved.name}-{name}"
     from kphotoz.regimes.fit import fit
     from kphotoz.training.progress import Reporter
 
+    first = backend.process()[0] == 0
     metrics = fit(
         resolved,
         name,
@@ -51,8 +56,10 @@ def command(
         seed=seed,
         fraction=fraction,
         resume=resume,
-        reporter=Reporter(),
+        reporter=Reporter(quiet=not first),
     )
+    if not first:
+        return
     if as_json:
         click.echo(json.dumps(metrics))
         return

@@ -49,9 +49,70 @@ resume = click.option(
 )
 
 
+_DISTRIBUTION = f"{__name__}.distribution"
+
+
+def _note(context: click.Context, parameter: click.Parameter, value: str | int | None):
+    context.meta.setdefault(_DISTRIBUTION, {})[parameter.name] = value
+
+
+def distribution(function: Callable) -> Callable:
+    """Adds `--devices` and the options of several processes, beside `device`.
+
+    They take effect before anything asks for the devices, which `--precision` does.
+    """
+    common = {"callback": _note, "is_eager": True, "expose_value": False}
+    decorators = (
+        click.option(
+            "--devices",
+            default="1",
+            show_default=True,
+            metavar="N|all",
+            envvar="KPHOTOZ_DEVICES",
+            help="Devices that share each batch, of each process.",
+            **common,
+        ),
+        click.option(
+            "--processes",
+            metavar="N|slurm",
+            envvar="KERAS_DISTRIBUTION_NUM_PROCESSES",
+            help="Processes that train together (JAX); slurm: as srun started them.",
+            **common,
+        ),
+        click.option(
+            "--process",
+            type=click.IntRange(min=0),
+            envvar="KERAS_DISTRIBUTION_PROCESS_ID",
+            help="Which of them this is, from 0.",
+            **common,
+        ),
+        click.option(
+            "--coordinator",
+            metavar="HOST:PORT",
+            envvar="KERAS_DISTRIBUTION_JOB_ADDRESSES",
+            help="Where process 0 listens for the others.",
+            **common,
+        ),
+    )
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def _distribute(context: click.Context) -> None:
+    from kphotoz.backend import distribute, find_cluster
+
+    chosen = context.meta.get(_DISTRIBUTION)
+    if chosen is not None:
+        names = ("processes", "process", "coordinator")
+        cluster = find_cluster(*(chosen[name] for name in names))
+        context.with_resource(distribute(chosen["devices"], cluster))
+
+
 def _set_precision(context: click.Context, parameter: click.Parameter, value: str):
     from kphotoz.backend import use_precision
 
+    _distribute(context)
     if value != "auto":
         os.environ["KPHOTOZ_PRECISION"] = value
     use_precision()
@@ -91,6 +152,7 @@ def device(function: Callable) -> Callable:
             "--threads",
             type=click.IntRange(min=1),
             callback=_set_threads,
+            is_eager=True,  # before a backend begins to compute
             expose_value=False,
             help="Threads to compute with. [default: the cores it may use]",
         ),

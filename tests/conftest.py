@@ -49,6 +49,7 @@ BOTH_BACKENDS = "tests/data/test_batches.py"
 # Comparisons of many small models, and tests that start both backends themselves: on
 # JAX compilation makes them slow, so there they belong to the large tests.
 LARGE_ON_JAX = (
+    "tests/backend/test_distribution.py::test_two_devices",  # two processes are quick
     "tests/guarantees/test_paper_traps.py::test_trap_5_both_dropouts_are_recorded",
     "tests/prediction/test_choice.py::test_openvino_predicts_as_the_saved_network",
     "tests/prediction/test_choice.py::test_compiled_network_needs_no_framework",

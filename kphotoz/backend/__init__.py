@@ -1,5 +1,6 @@
 """What depends on the backend or the device, so that no other room has to ask."""
 
+from kphotoz.backend.cluster import Cluster, find_cluster
 from kphotoz.backend.devices import (
     PRECISIONS,
     clear_session,
@@ -15,12 +16,32 @@ from kphotoz.backend.devices import (
     use_precision,
     use_threads,
 )
+from kphotoz.backend.distribution import (
+    check_batch,
+    distribute,
+    replicas,
+    sum_over_replicas,
+    synchronize,
+)
 from kphotoz.backend.processes import import_quietly, silence, start_worker
+from kphotoz.backend.together import (
+    broadcast,
+    first_alone,
+    gather_predictions,
+    process,
+)
 
 __all__ = [
     "PRECISIONS",
+    "Cluster",
+    "broadcast",
+    "check_batch",
     "clear_session",
     "cores",
+    "distribute",
+    "find_cluster",
+    "first_alone",
+    "gather_predictions",
     "gpus",
     "has_accelerator",
     "has_bfloat16",
@@ -28,8 +49,12 @@ __all__ = [
     "jit_compile",
     "name",
     "precision",
+    "process",
+    "replicas",
     "silence",
     "start_worker",
+    "sum_over_replicas",
+    "synchronize",
     "tensorflow",
     "threads",
     "use_precision",

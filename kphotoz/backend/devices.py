@@ -10,6 +10,8 @@ import os
 import pathlib
 import types
 
+from kphotoz.errors import InputError
+
 __all__ = [
     "PRECISIONS",
     "clear_session",
@@ -70,12 +72,27 @@ def jit_compile() -> bool:
     """Returns whether to compile by XLA: KPHOTOZ_JIT, else whether it is faster here.
 
     On TensorFlow without a GPU it is not: float32 training of the small network is
-    about twice as fast without (our measurement). JAX always compiles.
+    about twice as fast without (our measurement). JAX always compiles. TensorFlow
+    cannot on several devices.
+
+    Raises:
+        InputError: it was asked to compile there.
     """
     chosen = os.environ.get("KPHOTOZ_JIT")
+    if name() == "tensorflow" and _mirrors() > 1:
+        if chosen == "1":
+            raise InputError(
+                "Wanted: no --jit with several devices of TensorFlow, whose variables "
+                "XLA cannot reach. Received: it. Leave it out, or add --backend jax."
+            )
+        return False
     if chosen:
         return chosen == "1"
     return name() != "tensorflow" or bool(gpus())
+
+
+def _mirrors() -> int:
+    return tensorflow().distribute.get_strategy().num_replicas_in_sync
 
 
 def precision() -> str:

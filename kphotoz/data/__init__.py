@@ -28,6 +28,7 @@ _HOMES = {
     "open_stream": "stream",
     "open_survey": "survey",
     "ordered_batches": "batches",
+    "shared_batches": "batches",
     "training_batches": "batches",
 }
 

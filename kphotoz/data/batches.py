@@ -5,18 +5,20 @@ shuffled are row numbers. So the order of data is a pure function of (seed, epoc
 step), no global seed plays a part, and a run may go on in the middle of an epoch.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.backend import devices
+from kphotoz.backend import devices, distribution, together
 from kphotoz.data.sample import Sample
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = [
-    *("epoch_order", "in_memory", "ordered_batches", "to_device", "training_batches"),
+    *("epoch_order", "in_memory", "ordered_batches", "shared_batches", "to_device"),
+    "training_batches",
 ]
 
 _AHEAD = 2  # batches kept ready on the device; our choice
@@ -49,6 +51,10 @@ def training_batches(
     A part of an epoch is asked for here, not cut from the result by `skip` and `take`:
     where batches wait on a GPU, TensorFlow allows no step after the copy to it.
 
+    Of several processes that train together each gets its share of every batch. A
+    short last batch that the devices cannot share evenly is repeated until they can,
+    which keeps its means; it must be asked for alone.
+
     Args:
         sample: Sample. What to train on.
         batch_size: int > 0. Examples in a batch; the last batch may be short.
@@ -69,7 +75,16 @@ def training_batches(
         columns.append(_aligned(sample, weights, "weights"))
     stop = None if steps is None else (first_step + steps) * batch_size
     order = epoch_order(len(sample), seed, epoch)[first_step * batch_size : stop]
-    return to_device(_batches(sample, order, columns, batch_size))
+    short, replicas = len(order) % batch_size, distribution.replicas()
+    if short % replicas:
+        if short != len(order):
+            raise ValueError(
+                f"Wanted: a last batch of {short} alone, for {replicas} devices. "
+                f"Received: {len(order) // batch_size} others before it."
+            )
+        order = np.tile(order, replicas // math.gcd(short, replicas))
+        batch_size = len(order)
+    return to_device(_batches(sample, *_share(order, batch_size), columns))
 
 
 def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
@@ -79,7 +94,32 @@ def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
         sample: Sample. What to read.
         batch_size: int > 0. Examples in a batch.
     """
-    return to_device(_batches(sample, np.arange(len(sample)), [], batch_size))
+    return to_device(_batches(sample, np.arange(len(sample)), batch_size, []))
+
+
+def shared_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
+    """Returns this process' share of `ordered_batches`, for several devices.
+
+    The last row is repeated until all devices have equally many.
+
+    Args:
+        sample: Sample. What to read.
+        batch_size: int > 0. Examples in a batch of all devices, at least.
+    """
+    replicas = distribution.replicas()
+    order = np.pad(np.arange(len(sample)), (0, -len(sample) % replicas), mode="edge")
+    batch_size += -batch_size % replicas
+    return to_device(_batches(sample, *_share(order, batch_size), []))
+
+
+def _share(order: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
+    """Returns the rows of each batch that this process reads, and how many they are."""
+    index, count = together.process()
+    if count == 1:
+        return order, batch_size
+    batches = np.split(order, range(batch_size, len(order), batch_size))
+    shares = [np.split(batch, count)[index] for batch in batches]
+    return np.concatenate(shares), batch_size // count
 
 
 def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
@@ -97,7 +137,9 @@ def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
         tf.data.experimental.AutoShardPolicy.DATA
     )
     dataset = dataset.with_options(options)
-    found = devices.gpus() if devices.name() == "tensorflow" else []
+    # Several devices share each batch: then TensorFlow itself copies the parts.
+    alone = devices.name() == "tensorflow" and distribution.replicas() == 1
+    found = devices.gpus() if alone else []
     if not found:
         return dataset.prefetch(_AHEAD)
     return dataset.apply(
@@ -127,7 +169,7 @@ def _aligned(sample: Sample, values: np.ndarray, what: str) -> np.ndarray:
 
 
 def _batches(
-    sample: Sample, order: np.ndarray, columns: list[np.ndarray], batch_size: int
+    sample: Sample, order: np.ndarray, batch_size: int, columns: list[np.ndarray]
 ) -> "tf.data.Dataset":
     tf = devices.tensorflow()
     sample.load()  # here, not in two readers at a time

@@ -1,11 +1,14 @@
 """One fit into one run folder: a base model, or a base adapted by a regime."""
 
+import contextlib
 import itertools
 import pathlib
+import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 
-from kphotoz import data, metrics, recipes
+from kphotoz import backend, data, metrics, recipes
 from kphotoz.data.photometry import to_magnitudes
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
@@ -34,6 +37,9 @@ def fit(
 ) -> dict:
     """Trains into a run folder and returns its metrics.
 
+    Of several processes that train together the first writes the folder. The others do
+    the same work in a temporary one.
+
     Args:
         recipe: Recipe. Fully resolved.
         name: str. "base", or a regime.
@@ -49,20 +55,22 @@ def fit(
     """
     regime = _regime(recipe, name)
     model = _base_model(base, regime)
-    folder = RunFolder(out)
     identity = recipes.dump(resolved(recipe, [regime]))
     identity += f"# fit {name} seed {seed} fraction {fraction:g}"
     if model is not None:
         identity += f" base {hash_file(model)}"
-    with folder.alone():
-        folder.claim(identity + "\n", resume)
-        if folder.finished:
+    with _folder(out) as folder:
+        with backend.first_alone():
+            folder.claim(identity + "\n", resume)
+        if _finished(folder):
             reporter.line("this run has ended already")
             return folder.read_json("metrics")
-        # One model has one test set: the survey's own.
-        experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
+        with backend.first_alone():  # builds the surveys for all
+            # One model has one test set: the survey's own.
+            experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
         settings = settings_of(regime, experiment)
-        folder.settle(environment.describe(seed))
+        with backend.first_alone():
+            folder.settle(environment.describe(seed))
         result = run(
             regime,
             experiment,
@@ -74,6 +82,30 @@ def fit(
             log=reporter.line,
         )
         return _write(result, regime, experiment, folder, base)
+
+
+@contextlib.contextmanager
+def _folder(out: pathlib.Path) -> Iterator[RunFolder]:
+    """Yields the run folder, or one to throw away in all processes but the first."""
+    with contextlib.ExitStack() as stack:
+        if backend.process()[0]:
+            kept = tempfile.TemporaryDirectory(prefix="kphotoz-")
+            out = pathlib.Path(stack.enter_context(kept)) / out.name
+        folder = RunFolder(out)
+        with backend.first_alone():
+            stack.enter_context(folder.alone())
+        yield folder
+
+
+def _finished(folder: RunFolder) -> bool:
+    """Returns whether the run ended; gives all processes what the first left behind."""
+    for name in ("metrics.json", "checkpoints/last.safetensors"):
+        path = folder.path / name
+        content = backend.broadcast(path.read_bytes() if path.exists() else b"")
+        if content and not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+    return folder.finished
 
 
 def _regime(recipe: Recipe, name: str) -> regimes.Regime:

@@ -16,8 +16,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from kphotoz import data, layers
+from kphotoz import backend, data, layers
 from kphotoz.adapters import paths
+from kphotoz.training import loop
 
 __all__ = ["FrozenFeatures", "Parts", "split"]
 
@@ -161,10 +162,17 @@ class FrozenFeatures:
 def _features(store: Any, below: keras.Model) -> _Store:
     whole = data.Sample([(store, np.arange(len(store)))])
     features = data.allocate((len(whole), *below.output_shape[1:]))
+    if backend.replicas() > 1:
+        features[:] = loop.outputs(below, whole)
+        return _store(store, features)
     start = 0
     for batch in data.ordered_batches(whole, batch_size=_BATCH):
         stop = start + len(batch)
         features[start:stop] = below.predict_on_batch(np.asarray(batch))
         start = stop
+    return _store(store, features)
+
+
+def _store(store: Any, features: np.ndarray) -> _Store:
     info = dataclasses.replace(store.info, input_shape=features.shape[1:])
     return _Store(info, store.table, features)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kphotoz import adapters, data, models
+from kphotoz import adapters, backend, data, models
 from kphotoz.errors import InputError, told
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.forest import PhotometryForest
@@ -48,12 +48,14 @@ def settings_of(regime: Regime, experiment: Experiment, **changes: float) -> Tra
     if regime.trainable.start == "base":
         fields |= recipe.adaptation
     try:
-        return Training(**{**fields, **changes, **regime.training})
+        settings = Training(**{**fields, **changes, **regime.training})
     except ValueError as error:
         raise InputError(
             f"Training settings of {regime.name}. Wanted: fields of `training`. "
             f"Received: {told(error)}. Correct them."
         ) from error
+    backend.check_batch(settings.batch_size)
+    return settings
 
 
 def run(

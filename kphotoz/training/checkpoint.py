@@ -27,10 +27,8 @@ def state(model: keras.Model) -> dict[str, np.ndarray]:
     if model.optimizer is not None:
         variables = model.optimizer.variables
         named += [(f"optimizer/{i:05d}/{v.path}", v) for i, v in enumerate(variables)]
-    return {
-        name: np.array(keras.ops.convert_to_numpy(variable.value))
-        for name, variable in named
-    }
+    # `ops.convert_to_numpy` fails for a number that TensorFlow keeps on two devices.
+    return {name: np.array(variable.numpy()) for name, variable in named}
 
 
 def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:

@@ -33,6 +33,8 @@ def describe(seed: int | None = None) -> dict:
         # Of TensorFlow: "1", "0", or None where it chooses by the CPU.
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "devices": sorted(keras.distribution.list_devices()),
+        "training_devices": backend.replicas(),
+        "processes": backend.process()[1],
         "machine": platform.machine(),
         "cores": backend.cores(),
         "threads": backend.threads(),

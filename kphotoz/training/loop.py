@@ -16,6 +16,7 @@ import numpy as np
 import pydantic
 
 from kphotoz import backend, data
+from kphotoz.adapters.paths import walk
 from kphotoz.errors import told
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import checkpoint, optimizer
@@ -23,7 +24,7 @@ from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
 from kphotoz.training.smoothing import smooth
 
-__all__ = ["Outcome", "predict", "train"]
+__all__ = ["Outcome", "outputs", "predict", "train"]
 
 _EVALUATION_BATCH = 256
 _CHECKPOINT_SECONDS = 20.0
@@ -67,8 +68,20 @@ _PROGRESS = pydantic.TypeAdapter(_Progress)
 
 def predict(model: keras.Model, sample: "data.Sample") -> np.ndarray:
     """Returns redshifts of shape (n,), in the order of the sample."""
-    batches = data.ordered_batches(sample, batch_size=_EVALUATION_BATCH)
-    return model.predict(batches, verbose=0)[:, 0].astype(np.float64)
+    return outputs(model, sample)[:, 0].astype(np.float64)
+
+
+def outputs(model: keras.Model, sample: "data.Sample") -> np.ndarray:
+    """Returns the model's outputs (n, ...), in the order of the sample.
+
+    Several processes that train together must call it at the same time.
+    """
+    if backend.replicas() == 1:
+        batches = data.ordered_batches(sample, batch_size=_EVALUATION_BATCH)
+        return model.predict(batches, verbose=0)
+    backend.gather_predictions(model)
+    batches = data.shared_batches(sample, batch_size=_EVALUATION_BATCH)
+    return model.predict(batches, verbose=0)[: len(sample)]
 
 
 def train(
@@ -116,7 +129,9 @@ def train(
             epoch=epoch,
             labels=labels,
         )
-        loss = _epoch(model, batches, steps, checks, verify)
+        last = len(train_sample) - (steps - 1) * settings.batch_size
+        with backend.synchronize(walk(model).values()):
+            loss = _epoch(model, batches, (steps, last), checks, verify)
         progress.epoch = epoch + 1
         # Small samples take many short epochs: judge as often as a large one is judged.
         if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
@@ -164,17 +179,35 @@ def _stopped(progress: _Progress, settings: Training) -> bool:
 def _epoch(
     model: keras.Model,
     batches: Callable[..., "data.Batches"],
-    steps: int,
+    sizes: tuple[int, int],
     checks: list[int],
     verify: Callable | None,
 ) -> float:
-    """Trains on one epoch and returns its loss; the first steps are checked singly."""
+    """Trains on one epoch and returns its loss; the first steps are checked singly.
+
+    A last batch that several devices cannot share evenly is a call of its own.
+
+    Args:
+        sizes: the number of steps, and the examples in the last one.
+    """
+    steps, last = sizes
     alone = checks[:steps]
     del checks[:steps]
     for step, number in enumerate(alone):
         loss = _fit(model, batches(first_step=step, steps=1))
         verify(number)
-    return _fit(model, batches(first_step=len(alone))) if steps > len(alone) else loss
+    done = len(alone)
+    if done == steps:
+        return loss
+    if done == steps - 1 or last % backend.replicas() == 0:
+        return _fit(model, batches(first_step=done))
+    whole = steps - 1 - done
+    losses = [
+        _fit(model, batches(first_step=done, steps=whole)),
+        _fit(model, batches(first_step=steps - 1)),
+    ]
+    weights = [whole * batches.keywords["batch_size"], last]
+    return float(np.average(losses, weights=weights))
 
 
 def _fit(model: keras.Model, batches: "data.Batches") -> float:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kphotoz import backend
 from kphotoz.training.schedule import rate_of
 from kphotoz.training.settings import Training
 
@@ -13,13 +14,23 @@ __all__ = ["AveragedAdamL2", "AveragedAdamW", "build"]
 
 
 class _Averaged:
-    """Keeps a moving average of the weights beside them.
+    """Averages weights beside them, and clips on many devices as on one.
 
     Keras' own optimisers replace the weights by their average at the end of every
     `fit`, which would disturb a run of several calls, and on JAX leave both in one
     buffer, which the next step cannot donate twice. Here the weights stay, and
     `write_average` puts the average into them when asked.
+
+    On several devices of TensorFlow Keras clips the gradient of each device's share and
+    adds them up. Here they are added up first.
     """
+
+    def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
+        """Moves the variables by the gradients of the whole batch."""
+        super().apply(backend.sum_over_replicas(grads), trainable_variables)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars  # TensorFlow's, done in `apply`
 
     def finalize_variable_values(self, var_list: list[Any]) -> None:
         """Leaves the weights as they are."""

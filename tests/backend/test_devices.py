@@ -5,6 +5,7 @@ import types
 import pytest
 
 from kphotoz.backend import devices
+from kphotoz.errors import InputError
 
 
 class FakeConfig:
@@ -28,12 +29,29 @@ class FakeConfig:
         return [types.SimpleNamespace(name=f"/device:{x}") for x in self.visible]
 
 
+def fake_machine(mirrors):
+    strategy = types.SimpleNamespace(num_replicas_in_sync=mirrors)
+    distribute = types.SimpleNamespace(get_strategy=lambda: strategy)
+    return types.SimpleNamespace(config=FakeConfig(), distribute=distribute)
+
+
+def test_tensorflow_compiles_on_no_more_than_one_gpu(monkeypatch):
+    machine = fake_machine(2)
+    monkeypatch.setattr(devices.importlib, "import_module", lambda name: machine)
+    monkeypatch.setattr(devices, "name", lambda: "tensorflow")
+    monkeypatch.delenv("KPHOTOZ_JIT", raising=False)
+    assert devices.jit_compile() is False
+    monkeypatch.setenv("KPHOTOZ_JIT", "1")
+    with pytest.raises(InputError, match="Wanted: no --jit"):
+        devices.jit_compile()
+
+
 @pytest.mark.parametrize(
     ("backend", "seen", "compiled"),
     [("tensorflow", ["GPU:0"], True), ("jax", [], True)],
 )
 def test_tensorflow_leaves_the_gpu_to_jax(monkeypatch, backend, seen, compiled):
-    machine = types.SimpleNamespace(config=FakeConfig())
+    machine = fake_machine(1)
     monkeypatch.setattr(devices.importlib, "import_module", lambda name: machine)
     monkeypatch.setattr(devices, "name", lambda: backend)
     assert devices.gpus() == seen

@@ -3,6 +3,7 @@ import json
 import keras
 import pytest
 
+from kphotoz.errors import InputError
 from kphotoz_cli import main
 
 
@@ -10,6 +11,7 @@ def test_doctor_names_backend_and_devices_in_use(kphotoz):
     found = json.loads(kphotoz("doctor", "--json"))
     assert found["backend"] == keras.backend.backend()
     assert found["devices"]
+    assert found["training"].startswith("on 1 of ")
     assert isinstance(found["problems"], list)
 
 
@@ -17,6 +19,17 @@ def test_doctor_says_that_a_folder_cannot_be_written(kphotoz, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "/proc/kphotoz")
     problems = json.loads(kphotoz("doctor", "--json"))["problems"]
     assert any("cannot be written" in p or "GB free" in p for p in problems)
+
+
+def test_devices_are_refused_before_any_work(kphotoz, monkeypatch):
+    for words in (("doctor",), ("fit", "--precision=auto", "--out=/proc/none")):
+        with pytest.raises(InputError, match="Wanted: --devices from 1 to"):
+            kphotoz(*words, "--devices=99")
+        with pytest.raises(InputError, match="--process I and --coordinator"):
+            kphotoz(*words, "--processes=2", "--process=1")
+    monkeypatch.setenv("KPHOTOZ_DEVICES", "98")
+    with pytest.raises(InputError, match="Received: 98"):
+        kphotoz("doctor")
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(None, "on"), ("0", "off")])

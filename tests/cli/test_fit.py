@@ -1,11 +1,15 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 
+import keras
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors.numpy import load_file
 
 from kphotoz.errors import InputError
 from kphotoz.training import checkpoint, loop
@@ -64,6 +68,78 @@ def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp
             *("--base", tmp_path / "other", "--out", merged),
         )
     assert not merged.exists()
+
+
+ON_TWO = """
+import os, sys
+import keras
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(processor, two)
+from kphotoz.training import checkpoint, loop
+from kphotoz_cli.main import main
+loop._CHECKPOINT_SECONDS = 0.0
+save = checkpoint.save
+def save_and_die(*arguments):
+    save(*arguments)
+    os._exit(9)
+if sys.argv[1] == "die":
+    checkpoint.save = save_and_die
+sys.argv[:2] = ["kphotoz"]
+main()
+"""
+
+
+def fit_on_two(how, words):
+    """Runs `fit` on two devices, of two processes on JAX; returns what they told."""
+    jobs = [["--devices=2"]]
+    if keras.backend.backend() == "jax":
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        common = ["--processes=2", f"--coordinator=127.0.0.1:{port}"]
+        jobs = [[*common, f"--process={i}"] for i in range(2)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    code = [sys.executable, "-c", ON_TWO, how]
+    running = [subprocess.Popen([*code, *words, *job], **pipes) for job in jobs]
+    told = [one.communicate(timeout=240)[0] for one in running]
+    return told, [one.returncode for one in running]
+
+
+@pytest.mark.large
+def test_an_adapter_killed_on_two_devices_goes_on_and_is_that_of_one(
+    kphotoz, surveys, tiny, tmp_path
+):
+    steady = ["image_dropout=0", "photometry_dropout=0", "quantile_dropout=0"]
+    steady = [f"--set=model.{one}" for one in [*steady, "augment=false"]]
+    common = ["fit", *surveys["data"], *surveys["source"], *tiny, *steady]
+    common += ["--set=training.batch_size=8", "--set=model.batch_norm=true"]
+    kphotoz(*common, "--out", tmp_path / "base")
+    words = [*common, "--set=training.epochs=3", "--regime=lora"]
+    words += ["--base", str(tmp_path / "base")]
+    kphotoz(*words, "--out", tmp_path / "one")
+    words += ["--out", str(tmp_path / "two")]
+    told, codes = fit_on_two("die", words)
+    assert codes[0] == 9, told[0]
+    told, codes = fit_on_two("live", words)
+    assert set(codes) == {1}, told
+    assert all("Add --resume" in text for text in told)
+    told, codes = fit_on_two("live", [*words, "--resume"])
+    assert set(codes) == {0}, told
+    assert "epoch 1/3" not in told[0] and "epoch 2/3" in told[0]
+    assert "epoch" not in "".join(told[1:]) and "Run:" not in "".join(told[1:])
+    one, two = (
+        np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1)
+        for name in ("one", "two")
+    )
+    np.testing.assert_allclose(two, one, rtol=1e-3)
+    one, two = (
+        load_file(tmp_path / name / "adapter.safetensors") for name in ("one", "two")
+    )
+    assert one.keys() == two.keys()
+    for name, factor in one.items():
+        np.testing.assert_allclose(two[name], factor, atol=1e-3, err_msg=name)
 
 
 def stop(words, monkeypatch):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from kphotoz import data
-from kphotoz.backend import devices
-from kphotoz.data import ordered_batches, training_batches
+from kphotoz.backend import devices, distribution, together
+from kphotoz.data import ordered_batches, shared_batches, training_batches
 from kphotoz.data.batches import to_device
 
 
@@ -49,6 +49,43 @@ def test_ordered_batches_come_in_table_order_with_a_short_last_one(tiny):
     got = [batch.numpy() for batch in ordered_batches(tiny["train"], batch_size=15)]
     assert [len(batch) for batch in got] == [15, 15, 10]
     np.testing.assert_array_equal(np.concatenate(got), tiny["train"].inputs())
+
+
+@pytest.mark.parametrize(("short", "replicas"), [(8, 2), (8, 4), (5, 2), (5, 4)])
+def test_processes_share_each_batch_and_repeat_what_cannot_be_shared(
+    tiny, monkeypatch, short, replicas
+):
+    train = tiny["train"].select(np.arange(32 + short))
+    whole = ids(train, batches(train))
+    monkeypatch.setattr(distribution, "replicas", lambda: replicas)
+    uneven = short % replicas != 0
+    if uneven:
+        with pytest.raises(ValueError, match=f"a last batch of {short} alone"):
+            batches(train)
+    shares = []
+    for number in range(2):
+        monkeypatch.setattr(together, "process", lambda number=number: (number, 2))
+        steps = {"steps": 2} if uneven else {}
+        shares.append(ids(train, batches(train, **steps)))
+        if uneven:
+            shares[-1] += ids(train, batches(train, first_step=2))
+    joined = [a + b for a, b in zip(*shares, strict=True)]
+    times = replicas if uneven else 1
+    assert joined == [*whole[:2], whole[2] * times]
+    assert all(len(a) == len(b) for a, b in zip(*shares, strict=True))
+
+
+def test_processes_share_ordered_batches_and_fill_up_the_last(tiny, monkeypatch):
+    train = tiny["train"].select(np.arange(37))
+    monkeypatch.setattr(distribution, "replicas", lambda: 4)
+    shares = []
+    for number in range(2):
+        monkeypatch.setattr(together, "process", lambda number=number: (number, 2))
+        shares.append([x.numpy() for x in shared_batches(train, batch_size=15)])
+    joined = [np.concatenate(pair) for pair in zip(*shares, strict=True)]
+    assert [len(x) for x in joined] == [16, 16, 8]
+    rows = np.minimum(np.arange(40), 36)
+    np.testing.assert_array_equal(np.concatenate(joined), train.inputs()[rows])
 
 
 def test_last_step_is_the_copy_to_the_device(tiny, monkeypatch):

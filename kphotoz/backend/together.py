@@ -1,0 +1,81 @@
+"""What processes that train one model together tell each other, on JAX.
+
+All of them must ask at the same time; where there is one process, nothing is sent.
+"""
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kphotoz.errors import InputError
+
+__all__ = ["broadcast", "first_alone", "gather_predictions", "process"]
+
+
+def process() -> tuple[int, int]:
+    """Returns the number of this process, from 0, and how many train together."""
+    import keras
+
+    if keras.distribution.distribution() is None:
+        return 0, 1
+    jax = importlib.import_module("jax")
+    return jax.process_index(), jax.process_count()
+
+
+def broadcast(content: bytes) -> bytes:
+    """Returns the content that the first process gave, in every process."""
+    if process()[1] == 1:
+        return content
+    send = importlib.import_module(
+        "jax.experimental.multihost_utils"
+    ).broadcast_one_to_all
+    size = int(send(np.int32(len(content))))
+    mine = np.frombuffer(content, np.uint8) if process()[0] == 0 else ()
+    buffer = np.zeros(size, np.uint8)
+    buffer[: len(mine)] = mine
+    return np.asarray(send(buffer)).tobytes() if size else b""
+
+
+@contextlib.contextmanager
+def first_alone() -> Iterator[None]:
+    """Lets the first process do what follows before the others begin with it.
+
+    Raises:
+        InputError: in all processes, where it is raised in the first.
+    """
+    index, count = process()
+    if count > 1 and index:
+        message = broadcast(b"")
+        if message:
+            raise InputError(message.decode())
+    try:
+        yield
+    except InputError as error:
+        if count > 1 and not index:
+            broadcast(str(error).encode() or b"refused")
+        raise
+    if count > 1 and not index:
+        broadcast(b"")
+
+
+def gather_predictions(model: Any) -> None:
+    """Has `model.predict` return the predictions of all processes in each of them.
+
+    Args:
+        model: keras.Model.
+    """
+    if process()[1] == 1 or hasattr(model.predict_function, "gathers"):
+        return
+    model.make_predict_function()
+    step = model.predict_function
+    utils = importlib.import_module("jax.experimental.multihost_utils")
+
+    def gathered(state: Any, batches: Any) -> tuple:
+        outputs, state = step(state, batches)
+        return utils.process_allgather(outputs, tiled=True), state
+
+    gathered.gathers = True
+    model.predict_function = gathered
