@@ -1,7 +1,9 @@
 """Catalogues from table to report: folds, sweeps, two labels of the same objects."""
 
 import json
+import zipfile
 
+import keras
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -103,7 +105,15 @@ def test_objects_left_out_of_the_source_are_counted(kphotoz, table, tmp_path):
     assert any(note.startswith(f"{COUNT // 2} objects") for note in found["notes"])
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.fixture
+def precision(monkeypatch):
+    """Undoes what `--precision` sets for the rest of a process."""
+    monkeypatch.setenv("KPHOTOZ_PRECISION", "float32")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.usefixtures("undrawn", "precision")
 def test_reversed_comparison_starts_from_the_exact_labels(kphotoz, table, tmp_path):
     source = imported(kphotoz, table, "zphot", "photo")
     target = imported(kphotoz, table, "zspec", "spec")
@@ -111,9 +121,11 @@ def test_reversed_comparison_starts_from_the_exact_labels(kphotoz, table, tmp_pa
         kphotoz(
             *("compare", "--source", source, "--data", target, "--reverse"),
             *("--seeds=1", "--regimes=zero_shot", *TINY, "--json"),
-            *("--out", tmp_path / "run"),
+            *("--out", tmp_path / "run", "--precision=mixed_bfloat16"),
         )
     )
     assert found["title"].endswith("reversed")
     assert found["recipe"]["source"]["survey"] == target
     assert found["recipe"]["deployment"]["sample"] == "source"
+    with zipfile.ZipFile(tmp_path / "run/jobs/base-f0-s0/model.keras") as file:
+        assert b"mixed_bfloat16" in file.read("config.json")
