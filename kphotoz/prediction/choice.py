@@ -18,7 +18,7 @@ ENGINES = ("auto", "keras", "openvino")
 # 2 cores with AVX2 in float32. Images: 400 -> 450 a second with a ResNet-18 repay it at
 # 36,000, 3,900 -> 6,800 a second with the small network at 91,000. Tables: 140,000 ->
 # 520,000 a second at 1,900,000.
-_PAYS = {3: 50_000, 2: 2_000_000}
+_PAYS = {3: 100_000, 2: 2_000_000}
 
 # Largest |z - z of Keras| / (1 + z of Keras) of a batch, where either computes in that
 # precision. Our choice: a hundredth of the error of good redshifts, and what the 8 bits
