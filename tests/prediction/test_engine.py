@@ -238,6 +238,7 @@ def start(path, out, pause):
     return subprocess.Popen(command, env=os.environ | {"KERAS_BACKEND": "jax"})
 
 
+@pytest.mark.large  # the quick tests kill a fit
 def test_killed_prediction_resumes_to_the_same_bytes(make_file, tmp_path):
     rng = np.random.default_rng(1)
     images = rng.normal(size=(200, 4, 16, 16)).astype(np.float32)
