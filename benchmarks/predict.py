@@ -1,9 +1,9 @@
 """Times predictions: kphotoz' engines against Keras and PyTorch, and from end to end.
 
-Aims: in bfloat16, where the processor has it, four times the rate of
-`keras.Model.predict` in float32 and 1.2 times that of PyTorch in bfloat16; in float32 at
-least as fast as every rival; from a file to a parquet table at 80 % of the bare engine's
-rate or more. docs/results/predict.md says what was reached.
+Aims: in bfloat16, where the processor has it, four times the rate of Keras' own
+`predict` in float32 and 1.2 times that of PyTorch in bfloat16; in float32 at least as
+fast as every rival; from a file to a parquet table at 80 % of the bare engine's rate or
+more. docs/results/predict.md says what was reached.
 
 The network is a ResNet-18 on 64x64x5 images, batch 128, random weights. Sides, all in
 float32 unless they say bfloat16, all from numpy to numpy:
