@@ -13,7 +13,7 @@ ROWS = [
     {"comparison"},
     {"report", "regimes"},
     {"training", "prediction", "recipes", "testing"},
-    {"tasks", "data"},
+    {"tasks", "data", "kernels"},
     {"models", "adapters", "baselines", "backend"},
     {"layers", "losses", "metrics", "features", "tables"},
     {

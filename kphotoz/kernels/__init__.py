@@ -1,0 +1,6 @@
+"""Kernels that trained networks define, and what can be solved exactly with them."""
+
+from kphotoz.kernels.conjugate_kernel import ConjugateKernel
+from kphotoz.kernels.least_squares import LeastSquares
+
+__all__ = ["ConjugateKernel", "LeastSquares"]

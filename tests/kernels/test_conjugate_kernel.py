@@ -1,0 +1,211 @@
+"""The conjugate kernel against its explicit form and scikit-learn's processes."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct
+from sklearn.kernel_ridge import KernelRidge
+
+from kphotoz.errors import InputError
+from kphotoz.kernels import ConjugateKernel
+
+
+def network(width=16, outputs=1, seed=0, bias=True):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((3,))
+    x = keras.layers.Dense(width, "tanh", name="hidden")(inputs)
+    x = keras.layers.Dropout(0.5)(x)
+    return keras.Model(inputs, keras.layers.Dense(outputs, use_bias=bias)(x))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return network()
+
+
+def sample(rows, outputs=1, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3)).astype("float32")
+    return x, np.sin(x @ rng.normal(size=(3, outputs))) + 0.1
+
+
+def hidden(model, x):
+    """Features by hand, float64."""
+    kernel, bias = (np.asarray(w, "float64") for w in model.layers[1].get_weights())
+    return np.tanh(x.astype("float64") @ kernel + bias)
+
+
+def test_it_is_kernel_regression_with_its_explicit_kernel(model):
+    x, y = sample(60)
+    new = sample(50, seed=1)[0]
+    ours = ConjugateKernel(model, batch_size=16).fit(x, y, ridge=0.1).predict(new)
+    explicit = KernelRidge(alpha=0.1, kernel="precomputed")
+    phi, phi_new = hidden(model, x), hidden(model, new)
+    explicit.fit(phi @ phi.T + 1, y)
+    np.testing.assert_allclose(ours, explicit.predict(phi_new @ phi.T + 1), atol=1e-5)
+
+
+def test_its_variance_is_that_of_the_gaussian_process(model):
+    x, y = sample(60)
+    new = sample(20, seed=1)[0]
+    kernel = ConjugateKernel(model).fit(x, y, ridge=0.1)
+    process = GaussianProcessRegressor(
+        DotProduct(1.0, "fixed"), alpha=0.1, optimizer=None
+    )
+    process.fit(hidden(model, x), y[:, 0])
+    _, deviation = process.predict(hidden(model, new), return_std=True)
+    # The process has noise 0.1, ours the noise of its errors.
+    scale = kernel.noise / 0.1
+    np.testing.assert_allclose(
+        kernel.variance(new)[:, 0], np.square(deviation) * scale, rtol=1e-3
+    )
+
+
+def test_with_fewer_rows_than_features_it_has_the_least_norm(model):
+    x, y = sample(5)
+    phi = np.hstack([hidden(model, x), np.ones((5, 1))])
+    kernel = ConjugateKernel(model).fit(x, y)
+    np.testing.assert_allclose(kernel.predict(x), y, atol=1e-5)
+    np.testing.assert_allclose(kernel.coefficients, np.linalg.pinv(phi) @ y, atol=1e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 999), rows=st.integers(1, 80), outputs=st.integers(1, 3))
+def test_the_training_error_never_grows(seed, rows, outputs):
+    model = network(outputs=outputs, seed=seed)
+    x, y = sample(rows, outputs, seed)
+    refit = ConjugateKernel(model).fit(x, y).refit()
+    before = np.square(model.predict_on_batch(x) - y).mean()
+    assert np.square(refit.predict_on_batch(x) - y).mean() <= before + 1e-9
+
+
+def test_the_refit_predicts_as_the_kernel_and_leaves_the_model_alone(model):
+    x, y = sample(60)
+    before = model.predict_on_batch(x)
+    kernel = ConjugateKernel(model).fit(x, y, ridge=1e-3)
+    np.testing.assert_allclose(
+        kernel.refit().predict_on_batch(x), kernel.predict(x), atol=1e-5
+    )
+    np.testing.assert_array_equal(model.predict_on_batch(x), before)
+
+
+def test_a_layer_without_bias_stays_without():
+    model = network(bias=False)
+    x, y = sample(60)
+    kernel = ConjugateKernel(model).fit(x, y)
+    assert kernel.coefficients[-1] == 0
+    np.testing.assert_allclose(
+        kernel.refit().predict_on_batch(x), kernel.predict(x), atol=1e-5
+    )
+
+
+def test_a_strong_ridge_around_the_network_gives_the_network(model):
+    x, y = sample(60)
+    kernel = ConjugateKernel(model, around="network").fit(x, y, ridge=1e12)
+    np.testing.assert_allclose(kernel.predict(x), model.predict_on_batch(x), atol=1e-6)
+
+
+def test_without_ridge_it_does_not_matter_where_it_starts(model):
+    x, y = sample(60)
+    fits = [ConjugateKernel(model, around=a).fit(x, y) for a in ("zero", "network")]
+    np.testing.assert_allclose(fits[0].predict(x), fits[1].predict(x), atol=1e-6)
+
+
+def test_rows_left_out_choose_less_ridge_for_less_noise(model):
+    x, y = sample(200)
+    noise = np.random.default_rng(5).normal(size=y.shape)
+    ridges = [
+        ConjugateKernel(model).fit(x, y + s * noise, ridge="left_out").ridge
+        for s in (0.01, 3.0)
+    ]
+    assert ridges[0] < ridges[1]
+
+
+def test_weights_count_rows(model):
+    x, y = sample(40)
+    weights = np.repeat([1.0, 3.0], 20)
+    twice = np.repeat(np.arange(40), weights.astype(int))
+    ours = ConjugateKernel(model).fit(x, y, weights=weights, ridge=0.1)
+    theirs = ConjugateKernel(model).fit(x[twice], y[twice], ridge=0.1)
+    np.testing.assert_allclose(ours.coefficients, theirs.coefficients, atol=1e-5)
+
+
+def test_reweighting_ends_where_the_robust_loss_is_least(model):
+    x, y = sample(120)
+    y[::10] += 50.0  # outliers
+    kernel = ConjugateKernel(model).fit(
+        x, y, reweight=lambda t, p: 1 / np.sqrt(1 + np.square(t - p)[:, 0])
+    )
+    phi = np.hstack([hidden(model, x), np.ones((120, 1))])
+    # The gradient of sum(sqrt(1 + error^2)) vanishes there.
+    errors = y - phi @ kernel.coefficients
+    pull = phi.T @ (errors / np.sqrt(1 + np.square(errors)))
+    assert np.abs(pull).max() < 0.02
+
+
+def test_the_network_projected_on_its_kernel_is_itself(model):
+    x, _ = sample(60)
+    kernel = ConjugateKernel(model).project(x)
+    new = sample(20, seed=1)[0]
+    np.testing.assert_allclose(
+        kernel.predict(new), model.predict_on_batch(new), atol=1e-5
+    )
+
+
+def test_features_of_a_named_layer_come_without_a_head(model):
+    x, y = sample(60)
+    kernel = ConjugateKernel(model, "hidden").fit(x, y, ridge=0.1)
+    np.testing.assert_allclose(
+        kernel.predict(x), ConjugateKernel(model).fit(x, y, ridge=0.1).predict(x)
+    )
+    with pytest.raises(InputError, match="to replace it"):
+        kernel.refit()
+
+
+def broken(x, y):
+    x = x.copy()
+    x[7] = np.nan
+    return {"inputs": x, "targets": y}
+
+
+@pytest.mark.parametrize(
+    "fit, message",
+    [
+        (broken, "NaN or infinity in row 7"),
+        (
+            lambda x, y: {"inputs": x, "targets": y[:-1]},
+            "\\(19, 1\\) targets",
+        ),
+        (lambda x, y: {"inputs": x[:0], "targets": y[:0]}, "at least one row"),
+        (lambda x, y: {"inputs": x, "targets": y * np.inf}, "finite targets"),
+        (lambda x, y: {"inputs": x, "targets": y, "ridge": -1}, "Received: -1"),
+        (lambda x, y: {"inputs": x, "targets": y, "weights": 0 * y[:, 0]}, "not all"),
+    ],
+)
+def test_bad_input_is_refused(model, fit, message):
+    with pytest.raises(InputError, match=message):
+        ConjugateKernel(model).fit(**fit(*sample(20)))
+
+
+def test_one_row_and_constant_features_are_fitted(model):
+    x, y = sample(1)
+    np.testing.assert_allclose(ConjugateKernel(model).fit(x, y).predict(x), y)
+    same = np.zeros((9, 3), "float32")
+    kernel = ConjugateKernel(model).fit(same, np.arange(9.0))
+    np.testing.assert_allclose(kernel.predict(same), 4.0)
+
+
+def test_models_that_cannot_be_refitted_are_refused():
+    inputs = keras.Input((3,))
+    softmax = keras.Model(inputs, keras.layers.Dense(2, "softmax")(inputs))
+    with pytest.raises(InputError, match="with softmax"):
+        ConjugateKernel(softmax)
+    with pytest.raises(InputError, match="InputLayer|Flatten"):
+        ConjugateKernel(keras.Model(inputs, keras.layers.Flatten()(inputs)))
+    with pytest.raises(InputError, match="Received: 'nothing'"):
+        ConjugateKernel(softmax, "nothing")
+    with pytest.raises(InputError, match="first"):
+        ConjugateKernel(network()).predict(np.zeros((1, 3)))
