@@ -191,7 +191,7 @@ class ConjugateKernel:
             # A layer without bias gets none: the column stays, and its coefficient 0.
             yield np.concatenate([block, np.full((len(block), 1), float(bias))], axis=1)
 
-    def _start(self) -> np.ndarray | float:
+    def _start(self) -> np.ndarray:
         """Returns the coefficients that a ridge pulls towards."""
         if self._around == "zero":
             return np.zeros((self.features.width + 1, 1))
