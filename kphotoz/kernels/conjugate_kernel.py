@@ -3,6 +3,7 @@
 Source: Qadeer et al. 2023, arXiv 2310.18612.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -11,15 +12,17 @@ import numpy as np
 
 from kphotoz.errors import InputError, unknown
 from kphotoz.kernels.features import Features, last_linear
-from kphotoz.kernels.least_squares import LeastSquares, Solver
+from kphotoz.kernels.least_squares import Solver
+from kphotoz.kernels.linear_fit import (
+    RIDGES,
+    Remembered,
+    check_ridge,
+    check_targets,
+    check_weights,
+    fit_rows,
+)
 
 __all__ = ["ConjugateKernel", "RIDGES"]
-
-# Tried by leave-one-out, in units of the largest eigenvalue of the features: from the
-# precision of float32 features to no fit at all. Our choice.
-RIDGES = np.logspace(-14, 4, 73)
-_MOST_ROUNDS = 50  # of reweighting; our choice, a dozen settle
-_SETTLED = 1e-6
 
 
 class ConjugateKernel:
@@ -76,8 +79,14 @@ class ConjugateKernel:
     ) -> "ConjugateKernel":
         """Solves for the coefficients; returns self.
 
+        Memory does not grow with rows beyond the targets: features that are more than
+        a quarter of a gigabyte are computed anew for every pass, of which there are
+        two, three with ridge="left_out", and two more for each round of reweighting.
+
         Args:
-            inputs: what the model takes, an array (n, ...) or a dict of such.
+            inputs: what the model takes: an array (n, ...), also one on disk such as
+                `numpy.memmap` or an h5py dataset, a dict of such, or batches of either
+                that can be iterated over again and again.
             targets: float array (n,) or (n, outputs).
             weights: float array (n,) >= 0, of squared errors. [default: ones]
             ridge: float >= 0; 0 is the least squares solution of least norm, as in the
@@ -85,48 +94,60 @@ class ConjugateKernel:
                 eigenvalue, with the smallest error of rows left out one at a time.
             reweight: None, or a function from targets and predictions (n, outputs) to
                 weights (n,), for losses that are not squared errors: solved again with
-                its weights until the predictions stay. Our extension.
+                its weights until the predictions stay. Our extension. A ridge that is
+                chosen is chosen before the first round.
 
         Raises:
-            InputError: no rows, lengths that differ, values that are not finite.
+            InputError: no rows, lengths that differ, values that are not finite, or
+                batches that can be iterated over once only.
         """
-        features = np.concatenate([*self._rows(inputs)] or [np.empty((0, 1))])
-        targets, weights = _checked(features, targets, weights, ridge)
-        start = self._start()
-        wanted = targets - features @ start
-        found = self._solve(features, wanted, weights, ridge)
-        for _ in range(_MOST_ROUNDS if reweight else 0):
-            before = features @ (found + start)
-            found = self._solve(
-                features, wanted, weights * reweight(targets, before), ridge
+        self.features.check_again(inputs)
+        make = functools.partial(self._rows, inputs)
+        return self._fit(make, targets, weights, ridge, reweight)
+
+    def fit_features(
+        self,
+        features: np.ndarray,
+        targets: np.ndarray,
+        *,
+        weights: np.ndarray | None = None,
+        ridge: float | Literal["left_out"] = 0.0,
+        reweight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> "ConjugateKernel":
+        """Solves from features that are known already; returns self.
+
+        Args:
+            features: float array (n, width), without the constant: the blocks of
+                `self.features` one below the other.
+            targets, weights, ridge, reweight: as in `fit`.
+
+        Raises:
+            InputError: as `fit`, or features of another width.
+        """
+        shape, width = np.shape(features), self.features.width
+        if len(shape) != 2 or shape[1] != width:
+            raise InputError(
+                f"Wanted: features of shape (n, {width}), of {self.features.layer}. "
+                f"Received: shape {shape}. Compute them with this kernel's `features`."
             )
-            after = features @ (found + start)
-            if np.abs(after - before).max() <= _SETTLED * (1 + np.abs(after).max()):
-                break
-        self.coefficients = found + start
+        blocks = functools.partial(self.features.sliced, features)
+        make = functools.partial(self._with_constant, blocks)
+        return self._fit(make, targets, weights, ridge, reweight)
+
+    def _fit(self, make, targets, weights, ridge, reweight) -> "ConjugateKernel":
+        targets = check_targets(targets)
+        weights = check_weights(weights, targets)
+        found = fit_rows(
+            Remembered(make),
+            targets,
+            weights,
+            check_ridge(ridge),
+            reweight,
+            self._start(targets.shape[1]),
+        )
+        self.coefficients, self.ridge = found.coefficients, found.ridge
+        self.noise, self._solver = found.noise, found.solver
         return self
-
-    def _solve(self, features, wanted, weights, ridge) -> np.ndarray:
-        squares = LeastSquares(features.shape[1], wanted.shape[1])
-        step = 4 * features.shape[1]  # four triangles at a time
-        parts = [slice(at, at + step) for at in range(0, len(features), step)]
-        for part in parts:
-            squares.add(features[part], wanted[part], weights[part])
-        solver = squares.solver()
-        if ridge == "left_out":
-            ridges = RIDGES * np.square(solver.values.max(initial=0.0))
-            blocks = ((features[p], wanted[p], weights[p]) for p in parts)
-            ridge = float(ridges[np.argmin(solver.left_out(blocks, ridges))])
-        found = solver.solve(ridge)
-        self._solver, self.ridge = solver, ridge
-        self.noise = self._noise(features, wanted - features @ found, weights)
-        return found
-
-    def _noise(self, features, errors, weights) -> np.ndarray:
-        """Returns the variance of the targets of weight 1 about the fit, (outputs,)."""
-        own = self._solver.leverages(features, self.ridge) * weights
-        free = max(np.count_nonzero(weights) - own.sum(), 1.0)
-        return np.square(errors).T @ weights / free
 
     def predict(self, inputs: Any) -> np.ndarray:
         """Returns predictions (n, outputs).
@@ -169,9 +190,10 @@ class ConjugateKernel:
         model.set_weights(self.model.get_weights())
         head = last_linear(model)
         kernel, bias = self.coefficients[:-1], self.coefficients[-1]
-        head.kernel.assign(kernel.astype("float32"))
+        dtype = head.kernel.dtype
+        head.kernel.assign(keras.ops.convert_to_tensor(kernel, dtype))
         if head.use_bias:
-            head.bias.assign(bias.astype("float32"))
+            head.bias.assign(keras.ops.convert_to_tensor(bias, dtype))
         return model
 
     def project(self, inputs: Any) -> "ConjugateKernel":
@@ -186,19 +208,27 @@ class ConjugateKernel:
         return self.fit(inputs, np.reshape(outputs, (len(outputs), -1)))
 
     def _rows(self, inputs: Any) -> Iterator[np.ndarray]:
+        return self._with_constant(lambda: self.features.blocks(inputs))
+
+    def _with_constant(self, blocks: Callable) -> Iterator[np.ndarray]:
         bias = self._head is None or self._head.use_bias
-        for block in self.features.blocks(inputs):
+        for block in blocks():
             # A layer without bias gets none: the column stays, and its coefficient 0.
             yield np.concatenate([block, np.full((len(block), 1), float(bias))], axis=1)
 
-    def _start(self) -> np.ndarray:
+    def _start(self, outputs: int) -> np.ndarray:
         """Returns the coefficients that a ridge pulls towards."""
         if self._around == "zero":
-            return np.zeros((self.features.width + 1, 1))
+            return np.zeros((self.features.width + 1, outputs))
         kernel = keras.ops.convert_to_numpy(self._head.kernel).astype("float64")
         bias = np.zeros(kernel.shape[1])
         if self._head.use_bias:
             bias = keras.ops.convert_to_numpy(self._head.bias).astype("float64")
+        if outputs != len(bias):
+            raise InputError(
+                f"Wanted: targets of the network's {len(bias)} outputs, around which "
+                f"to fit. Received: {outputs}. Leave out around='network'."
+            )
         return np.concatenate([kernel, bias[None]])
 
     def _check_fitted(self) -> None:
@@ -206,34 +236,3 @@ class ConjugateKernel:
             raise InputError(
                 "Wanted: a fitted kernel. Received: one without data. Call fit first."
             )
-
-
-def _checked(
-    features: np.ndarray, targets: Any, weights: Any, ridge: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns targets (n, outputs) and weights (n,), checked."""
-    targets = np.asarray(targets, np.float64)
-    targets = targets[:, None] if targets.ndim == 1 else targets
-    weights = np.ones(len(targets)) if weights is None else np.asarray(weights, float)
-    if not len(features):
-        raise InputError("Wanted: at least one row to fit. Received: none.")
-    if targets.ndim != 2 or not len(features) == len(targets) == len(weights):
-        raise InputError(
-            f"Wanted: as many targets and weights as inputs, {len(features)}. "
-            f"Received: {targets.shape} targets, {weights.shape} weights."
-        )
-    for name, values in (("targets", targets.T), ("weights", weights[None])):
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
-        if len(bad):
-            raise InputError(
-                f"Wanted: finite {name}. Received: {values[:, bad[0]]} in row "
-                f"{bad[0]}. Leave such rows out."
-            )
-    if (weights < 0).any() or not weights.any():
-        raise InputError(
-            "Wanted: weights >= 0, not all of them 0. Received: a smallest of "
-            f"{weights.min():g}, a largest of {weights.max():g}."
-        )
-    if ridge != "left_out" and not (isinstance(ridge, int | float) and 0 <= ridge):
-        raise InputError(f"Wanted: a ridge >= 0 or 'left_out'. Received: {ridge!r}.")
-    return targets, weights

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.paths import is_graph
 from kphotoz.errors import InputError, unknown
 
@@ -28,6 +29,11 @@ class Features:
     def __init__(
         self, model: keras.Model, layer: str | None = None, batch_size: int = 256
     ) -> None:
+        if isinstance(model, AdaptedModel):
+            raise InputError(
+                "Wanted: a model of plain layers. Received: the adapted model "
+                f"{model.name!r}. Take kphotoz.adapters.merge(model)."
+            )
         if not is_graph(model):
             raise InputError(
                 "Wanted: a Functional or Sequential model, whose layers can be read. "
@@ -48,25 +54,65 @@ class Features:
         """Yields the features of successive rows, float64 (n, width).
 
         Args:
-            inputs: array (n, ...), or a dict of such by name of input.
+            inputs: array (n, ...), a dict of such by name of input, or batches of
+                either.
+
+        Raises:
+            InputError: a feature that is not finite, or inputs of different lengths.
+        """
+        start = 0
+        for batch in self._batches(inputs):
+            found = np.asarray(self._below.predict_on_batch(batch), np.float64)
+            yield self._checked(found.reshape(len(found), -1), start)
+            start += len(found)
+
+    def sliced(self, features: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields features that are known already as `blocks` would.
+
+        Args:
+            features: float array (n, width).
 
         Raises:
             InputError: a feature that is not finite.
         """
+        for start in range(0, len(features), self.batch_size):
+            found = np.asarray(features[start : start + self.batch_size], np.float64)
+            yield self._checked(found, start)
+
+    def check_again(self, inputs: Any) -> None:
+        """Checks that inputs can be read more than once.
+
+        Raises:
+            InputError: they are an iterator.
+        """
+        if isinstance(inputs, Iterator):
+            raise InputError(
+                "Wanted: inputs that can be read again, for the second pass. Received: "
+                f"{type(inputs).__name__}, which ends after one. Give an array, a list "
+                "or an object that starts anew when it is iterated over."
+            )
+
+    def _batches(self, inputs: Any) -> Iterator[Any]:
+        """Yields arrays, or dicts of them, as the model takes them."""
+        if not (isinstance(inputs, dict) or hasattr(inputs, "__getitem__")):
+            for batch in inputs:  # of any length, as they come
+                yield from self._batches(
+                    batch if isinstance(batch, dict) else np.asarray(batch)
+                )
+            return
         arrays = inputs.values() if isinstance(inputs, dict) else [inputs]
         rows = {len(array) for array in arrays}
         if len(rows) != 1:
             raise InputError(
-                f"Wanted: inputs of equal length. Received: lengths {sorted(rows)}."
+                f"Wanted: inputs of equal length. Received: lengths {sorted(rows)}. "
+                "Give one row of each for every example."
             )
         for start in range(0, rows.pop(), self.batch_size):
             part = slice(start, start + self.batch_size)
             if isinstance(inputs, dict):
-                batch = {name: np.asarray(x[part]) for name, x in inputs.items()}
+                yield {name: np.asarray(x[part]) for name, x in inputs.items()}
             else:
-                batch = np.asarray(inputs[part])
-            found = np.asarray(self._below.predict_on_batch(batch), np.float64)
-            yield self._checked(found.reshape(len(found), -1), start)
+                yield np.asarray(inputs[part])
 
     def _checked(self, found: np.ndarray, start: int) -> np.ndarray:
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
@@ -95,6 +141,12 @@ def last_linear(model: keras.Model) -> keras.layers.Dense:
         raise InputError(
             "Wanted: a last layer without activation, which least squares can refit. "
             f"Received: {_named(layer)} with {layer.activation.__name__}."
+        )
+    if not isinstance(layer.kernel, keras.Variable):
+        raise InputError(
+            "Wanted: a last layer with a kernel of its own, to be replaced. Received: "
+            f"{_named(layer)}, whose kernel is a sum with an adapter. Take "
+            "kphotoz.adapters.merge(model)."
         )
     return layer
 

@@ -26,6 +26,7 @@ class LeastSquares:
     def __init__(self, features: int, outputs: int) -> None:
         self.features, self.outputs, self.rows = features, outputs, 0
         self._triangle = np.zeros((0, features + outputs))
+        self._waiting: list[np.ndarray] = []
 
     def add(
         self,
@@ -43,12 +44,20 @@ class LeastSquares:
         block = np.concatenate([features, targets], axis=1, dtype=np.float64)
         if weights is not None:
             block *= np.sqrt(weights)[:, None]
-        stacked = np.concatenate([self._triangle, block])
-        self._triangle = np.linalg.qr(stacked, mode="r")
+        self._waiting.append(block)
         self.rows += len(block)
+        # Four triangles at a time: with fewer the triangle itself costs the most.
+        if sum(map(len, self._waiting)) >= 4 * self._triangle.shape[1]:
+            self._reduce()
+
+    def _reduce(self) -> None:
+        stacked = np.concatenate([self._triangle, *self._waiting])
+        self._triangle = np.linalg.qr(stacked, mode="r")
+        self._waiting = []
 
     def solver(self) -> "Solver":
         """Returns the solutions for what came in so far."""
+        self._reduce()
         triangle, targets = np.split(self._triangle, [self.features], axis=1)
         u, s, v = np.linalg.svd(triangle, full_matrices=False)
         return Solver(s, v, u.T @ targets, self.rows)
@@ -84,8 +93,7 @@ class Solver:
         Args:
             ridge: float >= 0. At 0 the solution of least norm. [default: 0]
         """
-        damped = self._inverse(ridge) * self.values
-        return self.directions.T @ (damped[:, None] * self.projected)
+        return self.directions.T @ self._along(ridge)
 
     def leverages(self, features: np.ndarray, ridge: float = 0.0) -> np.ndarray:
         """Returns x (X'X + ridge)^-1 x' of each row x, (n,).
@@ -118,9 +126,8 @@ class Solver:
             along = np.asarray(features, np.float64) @ self.directions.T
             own = np.square(along) @ inverses.T * weights[:, None]
             free = 1.0 - own
-            for index, inverse in enumerate(inverses):
-                damped = inverse * self.values
-                error = targets - along @ (damped[:, None] * self.projected)
+            for index, ridge in enumerate(ridges):
+                error = targets - along @ self._along(ridge)
                 square = np.square(error).sum(axis=1) * weights
                 with np.errstate(divide="ignore", invalid="ignore"):
                     each = np.where(
@@ -129,6 +136,10 @@ class Solver:
                 total[index] += np.where(weights > 0, each, 0.0).sum()
             weight += weights.sum()
         return total / weight
+
+    def _along(self, ridge: float) -> np.ndarray:
+        """Returns the coefficients along the directions, (k, outputs)."""
+        return (self._inverse(ridge) * self.values)[:, None] * self.projected
 
     def _inverse(self, ridge: float) -> np.ndarray:
         kept = np.arange(len(self.values)) < self.rank

@@ -9,6 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.kernel_ridge import KernelRidge
 
+from kphotoz import adapters, layers
 from kphotoz.errors import InputError
 from kphotoz.kernels import ConjugateKernel
 
@@ -163,6 +164,101 @@ def test_features_of_a_named_layer_come_without_a_head(model):
     )
     with pytest.raises(InputError, match="to replace it"):
         kernel.refit()
+
+
+class Batches:
+    """Batches of uneven length that can be iterated over again and again."""
+
+    def __init__(self, x, named=False):
+        self.x, self.named = x, named
+
+    def __iter__(self):
+        for part in np.split(self.x, [7, 40]):
+            yield {"inputs": part} if self.named else part
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_batches_are_read_as_the_array_is(named):
+    inputs = keras.Input((3,), name="inputs")
+    hidden = keras.layers.Dense(9, "tanh")(inputs)
+    model = keras.Model({"inputs": inputs} if named else inputs, hidden)
+    model = keras.Model(model.input, keras.layers.Dense(1)(hidden))
+    x, y = sample(60)
+    whole = {"inputs": x} if named else x
+    one = ConjugateKernel(model).fit(whole, y, ridge="left_out")
+    two = ConjugateKernel(model, batch_size=5).fit(
+        Batches(x, named), y, ridge="left_out"
+    )
+    assert one.ridge == pytest.approx(two.ridge, rel=1e-5)
+    np.testing.assert_allclose(
+        two.predict(Batches(x, named)), one.predict(whole), atol=1e-5
+    )
+
+
+def test_an_iterator_that_ends_after_one_pass_is_refused(model):
+    x, y = sample(20)
+    with pytest.raises(InputError, match="generator, which ends after one"):
+        ConjugateKernel(model).fit((part for part in [x]), y)
+
+
+@pytest.mark.parametrize("around", ["zero", "network"])
+def test_features_known_already_give_the_same_fit(model, around):
+    x, y = sample(60)
+    kernel = ConjugateKernel(model, around=around, batch_size=16)
+    features = np.concatenate([*kernel.features.blocks(x)])
+    settings = {"ridge": 0.1, "weights": np.linspace(0, 1, 60)}
+    wanted = kernel.fit(x, y, **settings).coefficients
+    found = kernel.fit_features(features, y, **settings).coefficients
+    np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(InputError, match=r"shape \(n, 16\).*shape \(60, 15\)"):
+        kernel.fit_features(features[:, 1:], y)
+    features[50, 2] = np.inf
+    with pytest.raises(InputError, match="infinity in row 50"):
+        kernel.fit_features(features, y)
+
+
+def adapted_network():
+    keras.utils.set_random_seed(1)
+    adapted = adapters.apply(network(outputs=3), rank=2)
+    factors = [v for v in adapted.trainable_variables if "lora_b" in v.path]
+    for number, factor in enumerate(factors):
+        values = np.random.default_rng(number).normal(0, 0.3, factor.shape)
+        factor.assign(values.astype("float32"))
+    assert factors
+    return adapted
+
+
+def test_a_last_layer_with_an_adapter_is_to_be_merged_first():
+    adapted = adapted_network()
+    with pytest.raises(InputError, match="adapters.merge"):
+        ConjugateKernel(adapted)
+    x, y = sample(60, outputs=3)
+    merged = adapters.merge(adapted)
+    refit = ConjugateKernel(merged).fit(x, y).refit()
+    before = np.square(adapted.predict_on_batch(x) - y).mean()
+    assert np.square(refit.predict_on_batch(x) - y).mean() < before
+
+
+def test_a_model_adapted_as_a_whole_is_to_be_merged_first():
+    inputs = keras.Input((3,))
+    cell = keras.layers.TimeDistributed(keras.layers.Dense(4))
+    x = cell(keras.layers.Reshape((1, 3))(inputs))
+    outputs = keras.layers.Dense(2)(keras.layers.Flatten()(x))
+    adapted = adapters.apply(keras.Model(inputs, outputs), rank=1)
+    with pytest.raises(InputError, match="adapters.merge"):
+        ConjugateKernel(adapted)
+
+
+def test_adapters_below_the_last_layer_stay():
+    inputs = keras.Input((3,))
+    x = layers.LoRADense(8, "tanh", rank=2)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    x, y = sample(60)
+    refit = ConjugateKernel(model).fit(x, y).refit()
+    assert isinstance(refit.layers[1], layers.LoRADense)
+    outputs = keras.Model(inputs, layers.LoRADense(1, rank=1)(inputs))
+    with pytest.raises(InputError, match="LoRADense.*adapters.merge"):
+        ConjugateKernel(outputs)
 
 
 def broken(x, y):
