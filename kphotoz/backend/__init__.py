@@ -23,6 +23,7 @@ from kphotoz.backend.distribution import (
     sum_over_replicas,
     synchronize,
 )
+from kphotoz.backend.jacobian import per_example_jacobian
 from kphotoz.backend.processes import import_quietly, silence, start_worker
 from kphotoz.backend.together import (
     broadcast,
@@ -48,6 +49,7 @@ __all__ = [
     "import_quietly",
     "jit_compile",
     "name",
+    "per_example_jacobian",
     "precision",
     "process",
     "replicas",

@@ -2,5 +2,6 @@
 
 from kphotoz.kernels.conjugate_kernel import ConjugateKernel
 from kphotoz.kernels.least_squares import LeastSquares
+from kphotoz.kernels.neural_tangent_kernel import NeuralTangentKernel
 
-__all__ = ["ConjugateKernel", "LeastSquares"]
+__all__ = ["ConjugateKernel", "LeastSquares", "NeuralTangentKernel"]

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.kernels.features import Features, last_linear
+from kphotoz.kernels.features import Features, check_again, last_linear
 from kphotoz.kernels.least_squares import Solver
 from kphotoz.kernels.linear_fit import (
     RIDGES,
@@ -101,7 +101,7 @@ class ConjugateKernel:
             InputError: no rows, lengths that differ, values that are not finite, or
                 batches that can be iterated over once only.
         """
-        self.features.check_again(inputs)
+        check_again(inputs)
         make = functools.partial(self._rows, inputs)
         return self._fit(make, targets, weights, ridge, reweight)
 

@@ -11,7 +11,7 @@ from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.paths import is_graph
 from kphotoz.errors import InputError, unknown
 
-__all__ = ["Features", "last_linear"]
+__all__ = ["Features", "batches", "check_again", "last_linear"]
 
 
 class Features:
@@ -61,7 +61,7 @@ class Features:
             InputError: a feature that is not finite, or inputs of different lengths.
         """
         start = 0
-        for batch in self._batches(inputs):
+        for batch in batches(inputs, self.batch_size):
             found = np.asarray(self._below.predict_on_batch(batch), np.float64)
             yield self._checked(found.reshape(len(found), -1), start)
             start += len(found)
@@ -79,41 +79,6 @@ class Features:
             found = np.asarray(features[start : start + self.batch_size], np.float64)
             yield self._checked(found, start)
 
-    def check_again(self, inputs: Any) -> None:
-        """Checks that inputs can be read more than once.
-
-        Raises:
-            InputError: they are an iterator.
-        """
-        if isinstance(inputs, Iterator):
-            raise InputError(
-                "Wanted: inputs that can be read again, for the second pass. Received: "
-                f"{type(inputs).__name__}, which ends after one. Give an array, a list "
-                "or an object that starts anew when it is iterated over."
-            )
-
-    def _batches(self, inputs: Any) -> Iterator[Any]:
-        """Yields arrays, or dicts of them, as the model takes them."""
-        if not (isinstance(inputs, dict) or hasattr(inputs, "__getitem__")):
-            for batch in inputs:  # of any length, as they come
-                yield from self._batches(
-                    batch if isinstance(batch, dict) else np.asarray(batch)
-                )
-            return
-        arrays = inputs.values() if isinstance(inputs, dict) else [inputs]
-        rows = {len(array) for array in arrays}
-        if len(rows) != 1:
-            raise InputError(
-                f"Wanted: inputs of equal length. Received: lengths {sorted(rows)}. "
-                "Give one row of each for every example."
-            )
-        for start in range(0, rows.pop(), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            if isinstance(inputs, dict):
-                yield {name: np.asarray(x[part]) for name, x in inputs.items()}
-            else:
-                yield np.asarray(inputs[part])
-
     def _checked(self, found: np.ndarray, start: int) -> np.ndarray:
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(bad):
@@ -122,6 +87,50 @@ class Features:
                 f"in row {start + bad[0]}. Leave such rows out, or check the model."
             )
         return found
+
+
+def check_again(inputs: Any) -> None:
+    """Checks that inputs can be read more than once.
+
+    Raises:
+        InputError: they are an iterator.
+    """
+    if isinstance(inputs, Iterator):
+        raise InputError(
+            "Wanted: inputs that can be read again, for the second pass. Received: "
+            f"{type(inputs).__name__}, which ends after one. Give an array, a list "
+            "or an object that starts anew when it is iterated over."
+        )
+
+
+def batches(inputs: Any, size: int) -> Iterator[Any]:
+    """Yields batches as a model takes them, arrays or dicts of them by name.
+
+    Args:
+        inputs: array (n, ...), a dict of such, or batches of either of any length.
+        size: int. The most rows of a batch.
+
+    Raises:
+        InputError: inputs of different lengths.
+    """
+    if not (isinstance(inputs, dict) or hasattr(inputs, "__getitem__")):
+        for batch in inputs:
+            whole = batch if isinstance(batch, dict) else np.asarray(batch)
+            yield from batches(whole, size)
+        return
+    arrays = inputs.values() if isinstance(inputs, dict) else [inputs]
+    rows = {len(array) for array in arrays}
+    if len(rows) != 1:
+        raise InputError(
+            f"Wanted: inputs of equal length. Received: lengths {sorted(rows)}. "
+            "Give one row of each for every example."
+        )
+    for start in range(0, rows.pop(), size):
+        part = slice(start, start + size)
+        if isinstance(inputs, dict):
+            yield {name: np.asarray(x[part]) for name, x in inputs.items()}
+        else:
+            yield np.asarray(inputs[part])
 
 
 def last_linear(model: keras.Model) -> keras.layers.Dense:
