@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.kernels.features import Features, check_again, last_linear
+from kphotoz.kernels.features import Features, check_again, with_constant
+from kphotoz.kernels.head import last_linear, with_head
 from kphotoz.kernels.least_squares import Solver
 from kphotoz.kernels.linear_fit import (
     RIDGES,
@@ -130,8 +131,10 @@ class ConjugateKernel:
                 f"Wanted: features of shape (n, {width}), of {self.features.layer}. "
                 f"Received: shape {shape}. Compute them with this kernel's `features`."
             )
-        blocks = functools.partial(self.features.sliced, features)
-        make = functools.partial(self._with_constant, blocks)
+
+        def make() -> Iterator[np.ndarray]:
+            return self._with_constant(self.features.sliced(features))
+
         return self._fit(make, targets, weights, ridge, reweight)
 
     def _fit(self, make, targets, weights, ridge, reweight) -> "ConjugateKernel":
@@ -186,15 +189,7 @@ class ConjugateKernel:
                 "Wanted: features of the last layer, to replace it. Received: those of "
                 f"{self.features.layer}. Leave out `layer`."
             )
-        model = keras.models.clone_model(self.model)
-        model.set_weights(self.model.get_weights())
-        head = last_linear(model)
-        kernel, bias = self.coefficients[:-1], self.coefficients[-1]
-        dtype = head.kernel.dtype
-        head.kernel.assign(keras.ops.convert_to_tensor(kernel, dtype))
-        if head.use_bias:
-            head.bias.assign(keras.ops.convert_to_tensor(bias, dtype))
-        return model
+        return with_head(self.model, self.coefficients)
 
     def project(self, inputs: Any) -> "ConjugateKernel":
         """Fits the network's own outputs instead of targets; returns self.
@@ -208,13 +203,10 @@ class ConjugateKernel:
         return self.fit(inputs, np.reshape(outputs, (len(outputs), -1)))
 
     def _rows(self, inputs: Any) -> Iterator[np.ndarray]:
-        return self._with_constant(lambda: self.features.blocks(inputs))
+        return self._with_constant(self.features.blocks(inputs))
 
-    def _with_constant(self, blocks: Callable) -> Iterator[np.ndarray]:
-        bias = self._head is None or self._head.use_bias
-        for block in blocks():
-            # A layer without bias gets none: the column stays, and its coefficient 0.
-            yield np.concatenate([block, np.full((len(block), 1), float(bias))], axis=1)
+    def _with_constant(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        return with_constant(blocks, self._head is None or self._head.use_bias)
 
     def _start(self, outputs: int) -> np.ndarray:
         """Returns the coefficients that a ridge pulls towards."""

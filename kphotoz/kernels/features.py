@@ -1,7 +1,7 @@
 """What a network's hidden layers say about its inputs, as rows of numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -10,8 +10,9 @@ import numpy as np
 from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.paths import is_graph
 from kphotoz.errors import InputError, unknown
+from kphotoz.kernels.head import last_dense
 
-__all__ = ["Features", "batches", "check_again", "last_linear"]
+__all__ = ["Features", "batches", "check_again", "with_constant"]
 
 
 class Features:
@@ -41,7 +42,7 @@ class Features:
                 "keras.Input to its outputs."
             )
         if layer is None:
-            tensor, self.layer = last_linear(model).input, "the last layer's input"
+            tensor, self.layer = last_dense(model).input, "the last layer's input"
         else:
             names = [each.name for each in model.layers]
             if layer not in names:
@@ -89,6 +90,21 @@ class Features:
         return found
 
 
+def with_constant(
+    blocks: Iterable[np.ndarray], constant: float
+) -> Iterator[np.ndarray]:
+    """Yields blocks (n, width + 1), whose last column is the constant.
+
+    Args:
+        blocks: float arrays (n, width).
+        constant: float. 1, or 0 for a layer without bias: the column stays, and a
+            solution of least norm has the coefficient 0 there.
+    """
+    for block in blocks:
+        column = np.full((len(block), 1), float(constant))
+        yield np.concatenate([block, column], axis=1)
+
+
 def check_again(inputs: Any) -> None:
     """Checks that inputs can be read more than once.
 
@@ -131,34 +147,3 @@ def batches(inputs: Any, size: int) -> Iterator[Any]:
             yield {name: np.asarray(x[part]) for name, x in inputs.items()}
         else:
             yield np.asarray(inputs[part])
-
-
-def last_linear(model: keras.Model) -> keras.layers.Dense:
-    """Returns the Dense layer without activation that a model ends in.
-
-    Raises:
-        InputError: it ends in something else.
-    """
-    layer = getattr(model.outputs[0], "_keras_history", [None])[0]
-    if len(model.outputs) != 1 or not isinstance(layer, keras.layers.Dense):
-        raise InputError(
-            "Wanted: a model that ends in one Dense layer. Received: "
-            f"{len(model.outputs)} outputs, the first of {_named(layer)}. Name the "
-            "layer whose features are to be used."
-        )
-    if layer.activation not in (None, keras.activations.linear):
-        raise InputError(
-            "Wanted: a last layer without activation, which least squares can refit. "
-            f"Received: {_named(layer)} with {layer.activation.__name__}."
-        )
-    if not isinstance(layer.kernel, keras.Variable):
-        raise InputError(
-            "Wanted: a last layer with a kernel of its own, to be replaced. Received: "
-            f"{_named(layer)}, whose kernel is a sum with an adapter. Take "
-            "kphotoz.adapters.merge(model)."
-        )
-    return layer
-
-
-def _named(layer: Any) -> str:
-    return f"{type(layer).__name__} {getattr(layer, 'name', '')!r}"
