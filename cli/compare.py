@@ -45,7 +45,7 @@ def _sweep(given: tuple[str, ...]) -> dict[str, list] | None:
 
 @click.command(name="compare")
 @recipe_options
-@click.option("--regimes", callback=_list, help="Names, as in lora,full,random_forest.")
+@click.option("--regimes", callback=_list, help="Names, as in lora,lora+refit,full.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Runs of every regime.")
 @click.option("--fractions", callback=_fractions, help="Shares of the target's labels.")
 @click.option(

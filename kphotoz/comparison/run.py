@@ -201,7 +201,7 @@ def _searched(
 def _store(
     result: Result, regime: Regime, folder: RunFolder, base: pathlib.Path
 ) -> None:
-    if regime.trainable.moves == "lora":
+    if regime.keeps_adapter:
         folder.save_adapter(result.model, base)
     elif regime.trainable.moves != "nothing":
         folder.save_model(result.model)

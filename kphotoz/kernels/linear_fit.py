@@ -83,7 +83,7 @@ def fit_rows(
         rows: blocks, float arrays (n, columns).
         targets: float array (n, outputs), checked.
         weights: float array (n,), checked.
-        ridge: float >= 0 or "left_out", chosen with the weights given and kept from
+        ridge: float >= 0 or "left_out", chosen with the first weights and kept from
             then on.
         reweight: None, or a function of targets and predictions that returns weights.
         start: float array (columns, outputs or 1). What the ridge pulls towards.
@@ -92,11 +92,13 @@ def fit_rows(
         InputError: not as many rows as targets, none, or weights that are no weights.
     """
     wanted = targets - _predictions(rows, targets, start) if start.any() else targets
-    solver = _reduced(rows, wanted, weights)
-    if ridge == "left_out":
-        ridge = _best_ridge(solver, rows, wanted, weights)
-    found = solver.solve(ridge) + start
     used = weights
+    if reweight and start.any():  # else there are no predictions to weight by yet
+        used = weights * check_weights(reweight(targets, targets - wanted), targets)
+    solver = _reduced(rows, wanted, used)
+    if ridge == "left_out":
+        ridge = _best_ridge(solver, rows, wanted, used)
+    found = solver.solve(ridge) + start
     after = _predictions(rows, targets, found) if reweight else None
     for _ in range(_MOST_ROUNDS if reweight else 0):
         before, used = after, weights * check_weights(reweight(targets, after), targets)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 __all__ = ["HSCLoss", "RobustLoss"]
@@ -26,6 +27,27 @@ class _ScaledErrorLoss(keras.losses.Loss):
         y_pred = ops.reshape(ops.convert_to_tensor(y_pred), (-1,))
         y_true = ops.reshape(ops.cast(y_true, y_pred.dtype), (-1,))
         return ops.square((y_pred - y_true) / (1.0 + y_true) / self.gamma)
+
+    def irls_weights(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Returns the weights of squared errors whose gradient is the loss's.
+
+        Up to a common factor. Least squares with the weights of the solution before,
+        repeated, never raises the loss.
+
+        Args:
+            y_true: float array `(n,)` or `(n, 1)`, labels.
+            y_pred: float array of as many predictions.
+
+        Returns:
+            float64 array `(n,)`, positive.
+
+        Source: Holland & Welsch 1977, Communications in Statistics A6, 813.
+        """
+        y_true, y_pred = (
+            np.asarray(y, np.float64).reshape(-1) for y in (y_true, y_pred)
+        )
+        square = np.square((y_pred - y_true) / (1.0 + y_true) / self.gamma)
+        return self._slope(square) / np.square(1.0 + y_true)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gamma": self.gamma}
@@ -58,6 +80,9 @@ class HSCLoss(_ScaledErrorLoss):
         square = self._square(y_true, y_pred)
         return square / (1.0 + square)
 
+    def _slope(self, square: np.ndarray) -> np.ndarray:
+        return 1.0 / np.square(1.0 + square)
+
 
 @keras.saving.register_keras_serializable(package="kphotoz")
 class RobustLoss(_ScaledErrorLoss):
@@ -86,3 +111,6 @@ class RobustLoss(_ScaledErrorLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.sqrt(1.0 + self._square(y_true, y_pred)) - 1.0
+
+    def _slope(self, square: np.ndarray) -> np.ndarray:
+        return 1.0 / np.sqrt(1.0 + square)

@@ -117,9 +117,9 @@ def _regime(recipe: Recipe, name: str) -> regimes.Regime:
             )
         return regimes.base(recipe.overrides.get("base"))
     chosen = regimes.select([name], recipe.overrides, recipe.source is not None)[0]
-    if not chosen.trains:
+    if not chosen.trains and not chosen.refits:
         raise InputError(
-            f"Wanted: a regime that trains a network. Received: {name}. "
+            f"Wanted: a regime that changes a network. Received: {name}. "
             "`kphotoz compare` runs it beside the others."
         )
     return chosen
@@ -151,7 +151,7 @@ def _write(
     folder: RunFolder,
     base: pathlib.Path | None,
 ) -> dict:
-    if regime.trainable.moves == "lora":
+    if regime.keeps_adapter:
         folder.save_adapter(result.model, base)
     else:
         folder.save_model(result.model)

@@ -13,6 +13,8 @@ from kphotoz.untrusted import check_pattern
 
 __all__ = ["Regime", "Trainable", "base", "get", "names", "select"]
 
+# What a name ends in to have its last layer refitted: lora+refit.
+_REFIT = "+refit"
 # No row of the table: it is what the others start from.
 _BASE = {
     "description": "trained on the source alone",
@@ -36,7 +38,14 @@ class Trainable(_Strict):
 
     start: Literal["base", "fresh"]
     moves: Literal[
-        "nothing", "last", "head", "stem_and_head", "everything", "lora", "forest"
+        "nothing",
+        "last",
+        "head",
+        "stem_and_head",
+        "everything",
+        "lora",
+        "forest",
+        "refit",
     ]
     rank: int = pydantic.Field(4, ge=1)
     alpha: float = pydantic.Field(16.0, gt=0)
@@ -76,7 +85,7 @@ class Regime(_Strict):
     data: Literal["nothing", "source", "target", "source+target", "target+degraded"]
     trainable: Trainable
     objective: Literal["none"] = "none"
-    finish: Literal["nothing"] = "nothing"
+    finish: Literal["nothing", "refit"] = "nothing"
     training: dict[str, Any] = {}
     searched: bool = True
 
@@ -94,7 +103,28 @@ class Regime(_Strict):
     @property
     def trains(self) -> bool:
         """Whether a network takes gradient steps."""
-        return self.trainable.moves not in ("nothing", "forest")
+        return self.trainable.moves not in ("nothing", "forest", "refit")
+
+    @property
+    def refits(self) -> bool:
+        """Whether the last layer is solved for, instead of training or after it."""
+        return self.trainable.moves == "refit" or self.finish == "refit"
+
+    @property
+    def keeps_adapter(self) -> bool:
+        """Whether what it learns is an adapter, apart from its base."""
+        return self.trainable.moves == "lora" and not self.refits
+
+    @property
+    def row(self) -> str:
+        """The row of the table that it is, or that it finishes."""
+        return self.name.removesuffix(_REFIT)
+
+    @pydantic.model_validator(mode="after")
+    def _finish_follows_training(self) -> "Regime":
+        if self.finish == "refit" and not self.trains:
+            raise ValueError("finish: refit must follow a network's training")
+        return self
 
 
 @functools.cache
@@ -111,12 +141,23 @@ def names() -> list[str]:
 def get(name: str, overrides: dict[str, Any] | None = None) -> Regime:
     """Returns a regime by name, with a recipe's overrides of its slots applied.
 
+    Args:
+        name: str. A row of the table; with `+refit` behind it, its last layer is
+            refitted after training.
+        overrides: dict of slots, or None.
+
     Raises:
         InputError: unknown name, or an override that no slot has.
     """
-    if name not in _table():
-        raise unknown("regime", name, names())
-    return _overridden(name, _table()[name], overrides)
+    row = name.removesuffix(_REFIT)
+    if row not in _table():
+        raise unknown("regime", row, names())
+    finish = {} if row == name else {"finish": "refit"}
+    found = _overridden(name, _table()[row], {**(overrides or {}), **finish})
+    if not finish:
+        return found
+    words = f"{found.description}; then the last layer is solved for"
+    return found.model_copy(update={"description": words})
 
 
 def base(overrides: dict[str, Any] | None = None) -> Regime:
@@ -154,7 +195,10 @@ def select(
     """
     for name, slots in overrides.items():  # also of regimes that are not run
         base(slots) if name == "base" else get(name, slots)
-    regimes = [get(name, overrides.get(name)) for name in dict.fromkeys(chosen)]
+    regimes = [
+        get(name, overrides.get(name.removesuffix(_REFIT)))
+        for name in dict.fromkeys(chosen)
+    ]
     if not regimes:
         raise InputError(
             f"Wanted: at least one regime of {', '.join(names())}. Received: none."

@@ -21,11 +21,14 @@ def resolved(recipe: Recipe, regimes: Iterable[Regime]) -> Recipe:
     Raises:
         InputError: a setting that the architecture does not have.
     """
-    rows = {
-        one.name: one.model_dump(mode="json", exclude={"name", "description"})
-        for one in regimes
-        if one.name in (*names(), "base")  # others are made from these by the recipe
-    }
+    rows = {}
+    for one in regimes:
+        if one.row in (*names(), "base"):  # others are made from these by the recipe
+            slots = {"name", "description"} | (
+                {"finish"} if one.row != one.name else set()
+            )
+            fields = one.model_dump(mode="json", exclude=slots)
+            rows[one.row] = {**rows.get(one.row, {}), **fields}
     changes = {
         "model": models.resolve(recipe.model),
         "overrides": {**recipe.overrides, **rows},

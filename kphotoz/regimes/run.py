@@ -12,10 +12,12 @@ import numpy as np
 
 from kphotoz import adapters, backend, data, models
 from kphotoz.errors import InputError, told
+from kphotoz.kernels.head import last_linear
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.forest import PhotometryForest
 from kphotoz.regimes.frozen import split
 from kphotoz.regimes.moving import let_move
+from kphotoz.regimes.refit import refit
 from kphotoz.regimes.regime import Regime, Trainable
 from kphotoz.training import loop
 from kphotoz.training.environment import peak_memory_gib
@@ -88,24 +90,45 @@ def run(
     start = time.monotonic()
     keras.utils.set_random_seed(seed)
     if regime.trainable.moves == "nothing":
-        return _finish(models.load(base), None, None, start, experiment)
+        return _finish(models.load(base), None, None, start)
     samples = experiment.training(regime.data, fraction, seed)
     if regime.trainable.moves == "forest":
         forest = PhotometryForest(seed).fit(*samples, experiment.task.label)
-        return _finish(None, forest, None, start, experiment)
-    model = _prepare(regime, experiment, samples[0], seed, base)
-    trained, samples = _without_fixed(regime.trainable, experiment, model, samples)
-    outcome = loop.train(
-        trained,
-        *samples,
-        task=experiment.task,
-        settings=settings,
-        seed=seed,
-        verify=functools.partial(_verify, adapters.snapshot(model), model),
-        checkpoints=checkpoints,
-        log=log,
+        return _finish(None, forest, None, start)
+    model, outcome = _prepare(regime, experiment, samples[0], seed, base), None
+    if regime.trains:
+        parts = _without_fixed(regime.trainable, experiment, model, samples)
+        outcome = loop.train(
+            parts[0],
+            *parts[1],
+            task=experiment.task,
+            settings=settings,
+            seed=seed,
+            verify=functools.partial(_verify, adapters.snapshot(model), model),
+            checkpoints=checkpoints,
+            log=log,
+        )
+    result = _finish(model, None, outcome, start)
+    return (
+        _refitted(result, samples[0], experiment, settings) if regime.refits else result
     )
-    return _finish(model, None, outcome, start, experiment)
+
+
+def _refitted(
+    result: Result, sample: "data.Sample", experiment: Experiment, settings: Training
+) -> Result:
+    """Returns the result with the last layer solved for, in a model of plain layers."""
+    start, model = time.monotonic(), result.model
+    if adapters.count(model):
+        model = adapters.merge(model)
+    model = refit(model, sample, experiment.task, settings)
+    cost = result.cost
+    cost["trainable_parameters"] = max(
+        cost["trainable_parameters"], last_linear(model).count_params()
+    )
+    cost["examples_seen"] += len(sample)
+    cost["seconds"] += time.monotonic() - start
+    return dataclasses.replace(result, model=model)
 
 
 def _prepare(
@@ -120,6 +143,8 @@ def _prepare(
         return experiment.fresh(sample, seed)
     model = models.load(base)
     models.check_input(model, sample.info.bands, sample.info.pixel_scale)
+    if what.moves == "refit":
+        return model
     if what.moves == "lora":
         model = adapters.apply(
             model,
@@ -163,7 +188,6 @@ def _finish(
     forest: PhotometryForest | None,
     outcome: loop.Outcome | None,
     start: float,
-    experiment: Experiment,
 ) -> Result:
     trainable = sum(math.prod(v.shape) for v in model.trainable_variables) if (
         model is not None and outcome is not None

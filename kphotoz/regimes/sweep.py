@@ -67,7 +67,7 @@ def expand(
 def _variants(
     regime: Regime, grid: dict[str, list[Any]], overrides: dict[str, dict[str, Any]]
 ) -> list[Regime]:
-    own = overrides.get(regime.name, {})
+    own = overrides.get(regime.row, {})
     variants = []
     for values in itertools.product(*grid.values()):
         changes = dict(zip(grid, values, strict=True))

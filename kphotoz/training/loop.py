@@ -24,7 +24,7 @@ from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
 from kphotoz.training.smoothing import smooth
 
-__all__ = ["Outcome", "outputs", "predict", "train"]
+__all__ = ["Outcome", "clamped_labels", "outputs", "predict", "train"]
 
 _EVALUATION_BATCH = 256
 _CHECKPOINT_SECONDS = 20.0
@@ -117,7 +117,7 @@ def train(
     progress = _resume(model, checkpoints, settings)
     saved = time.monotonic()
     checks = list(_CHECKED_STEPS[progress.epoch * steps :]) if verify else []
-    labels = _labels(train_sample, task, settings)
+    labels = clamped_labels(train_sample, task, settings)
     for epoch in range(progress.epoch, epochs):
         if _stopped(progress, settings):
             break
@@ -164,9 +164,10 @@ def _compile(
     rule.build(model.trainable_variables)
 
 
-def _labels(
+def clamped_labels(
     sample: "data.Sample", task: RedshiftTask, settings: Training
 ) -> np.ndarray:
+    """Returns the labels (n,) that are learned, cut to the settings' range."""
     labels = sample.table[task.label]
     return np.clip(labels, *settings.label_clamp) if settings.label_clamp else labels
 

@@ -31,3 +31,23 @@ def test_losses_are_restored_with_their_gamma(kind):
     assert type(loss) is kind and loss.gamma == 0.07
     with pytest.raises(ValueError, match="gamma"):
         kind(gamma=0.0)
+
+
+@pytest.mark.parametrize("loss", [HSCLoss(), RobustLoss()], ids=lambda x: x.name)
+def test_irls_weights_are_the_slope_of_the_loss_over_the_error(loss):
+    random = np.random.default_rng(0)
+    true, pred = random.uniform(0.1, 2, 40), random.uniform(0.1, 2, 40)
+    step = 1e-6
+    square = loss.gamma**2  # the slope by differences of the formulas in the docstrings
+
+    def value(z):
+        scaled = ((z - true) / (1 + true)) ** 2 / square
+        return (
+            scaled / (1 + scaled)
+            if loss.name == "hsc_loss"
+            else np.sqrt(1 + scaled) - 1
+        )
+
+    slope = (value(pred + step) - value(pred - step)) / (2 * step)
+    ratio = loss.irls_weights(true[:, None], pred[:, None]) * (pred - true) / slope
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)

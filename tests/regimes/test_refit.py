@@ -1,0 +1,92 @@
+"""Regimes that solve for the last layer."""
+
+import keras
+import numpy as np
+import pytest
+
+from kphotoz import adapters, losses, recipes, regimes
+from kphotoz.errors import InputError
+from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.run import run
+
+MODEL = {"name": "small_cnn", "filters": [4, 4], "radii": [1.5, 3.0, 6.0]}
+MODEL |= {"photometry_units": [8], "head_units": [8], "image_units": 4}
+TRAINING = {"epochs": 2, "batch_size": 16, "minimum_steps": 0}
+
+
+@pytest.fixture(scope="module")
+def experiment(make_sample):
+    sizes = {"train": 48, "validation": 20, "calibration": 4, "test": 10}
+    splits = {n: make_sample(s, i, tag=n) for i, (n, s) in enumerate(sizes.items())}
+    recipe = recipes.load(overlay={"model": MODEL, "training": TRAINING})
+    return Experiment(recipe, splits, splits)
+
+
+@pytest.fixture(scope="module")
+def base(experiment, tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "model.keras"
+    model = experiment.fresh(experiment.target["train"], 0)
+    random = np.random.default_rng(0)
+    model.set_weights(
+        [w + random.normal(0, 0.02, w.shape) for w in model.get_weights()]
+    )
+    model.save(path)
+    return path
+
+
+def weights(model):
+    return {
+        w.path: np.array(keras.ops.convert_to_numpy(w.value))
+        for w in model.weights
+        if "seed" not in w.path
+    }
+
+
+def changed(before, after):
+    return {p.split("/")[0] for p in before if not np.array_equal(before[p], after[p])}
+
+
+@pytest.mark.parametrize("loss", ["robust", "hsc"])
+def test_conjugate_kernel_moves_the_last_layer_and_lowers_the_loss(
+    experiment, base, loss
+):
+    chosen = regimes.get("conjugate_kernel", {"training": {"loss": loss}})
+    result = run(chosen, experiment, seed=1, base=base)
+    plain = keras.saving.load_model(base, compile=False)
+    assert changed(weights(plain), weights(result.model)) == {"head_redshift"}
+    sample = experiment.target["train"]
+    labels = sample.table["redshift"]
+    rule = {"robust": losses.RobustLoss, "hsc": losses.HSCLoss}[loss]()
+    before, after = (
+        float(rule(labels, model.predict(sample.inputs(), verbose=0)))
+        for model in (plain, result.model)
+    )
+    assert after < before
+    assert result.cost["trainable_parameters"] == 33  # 32 bins and a constant
+    assert result.cost["examples_seen"] == 48
+
+
+def test_a_refit_after_lora_changes_the_last_layer_of_the_merged_model(
+    experiment, base
+):
+    adapted = run(regimes.get("lora"), experiment, seed=1, base=base)
+    result = run(regimes.get("lora+refit"), experiment, seed=1, base=base)
+    merged = weights(adapters.merge(adapted.model))
+    assert changed(merged, weights(result.model)) == {"head_redshift"}
+    assert not adapters.count(result.model)
+    assert result.cost["trainable_parameters"] == adapters.count(adapted.model)
+
+
+@pytest.mark.parametrize("row", ["zero_shot", "random_forest", "conjugate_kernel"])
+def test_a_refit_follows_the_training_of_a_network_only(row):
+    with pytest.raises(InputError, match="must follow a network's training"):
+        regimes.get(f"{row}+refit")
+
+
+def test_what_is_refitted_takes_the_overrides_of_its_row():
+    overrides = {"lora": {"trainable": {"rank": 7}}}
+    (regime,) = regimes.select(["lora+refit"], overrides, True)
+    assert regime.trainable.rank == 7
+    assert (regime.row, regime.finish, regime.keeps_adapter) == ("lora", "refit", False)
+    with pytest.raises(InputError, match="none\\+refit|none"):
+        regimes.get("none+refit")
