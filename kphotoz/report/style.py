@@ -21,7 +21,7 @@ _LOOKS = {
     "zero_shot": ("#6E6E6E", "o"),
     "from_scratch": ("#000000", "s"),
     "linear_probe": ("#E69F00", "^"),
-    "conjugate_kernel": ("#F0E442", "*"),
+    "conjugate_kernel": ("#F0E442", "d"),
     "transfer": ("#56B4E9", "v"),
     "transfer_paper": ("#9A7D0A", "x"),
     "full": ("#0072B2", "D"),
