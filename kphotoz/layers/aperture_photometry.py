@@ -65,24 +65,6 @@ class AperturePhotometry(keras.layers.Layer):
         pairs = count * (count - 1) // 2
         self.columns = count + apertures * pairs + (apertures - 1) * count
 
-    @classmethod
-    def from_images(
-        cls,
-        images: np.ndarray,
-        radii: Sequence[float] = (2.5, 4.5, 8.0),
-        **kwargs: Any,
-    ) -> "AperturePhotometry":
-        """Returns the layer whose softening is the pixel noise of training images.
-
-        Args:
-            images: float array `(n, height, width, band)`, survey flux units.
-            radii: sequence of float, increasing [pixels].
-            **kwargs: arguments of the layer, such as `name`.
-        """
-        from kphotoz.features import noise_sigma
-
-        return cls(noise_sigma(images).tolist(), radii, **kwargs)
-
     def check(self, bands: Sequence[str], pixel_scale: float | None) -> None:
         """Refuses a survey with another band order or pixel scale.
 

@@ -90,6 +90,7 @@ class BandStretch(keras.layers.Layer):
         bands: Sequence[str],
         pixel_scale: float | None,
         stretch: str = "asinh",
+        softening: np.ndarray | None = None,
         **kwargs: Any,
     ) -> "BandStretch":
         """Returns the stretch whose numbers are fitted to training images.
@@ -102,6 +103,7 @@ class BandStretch(keras.layers.Layer):
             bands: sequence of str. Band names in the order of the last axis.
             pixel_scale: float or None. Pixel size [arcsec].
             stretch: "asinh" or "none", to which nothing is fitted.
+            softening: float array `(band,)`. [default: `features.noise_sigma(images)`]
             **kwargs: arguments of the layer, such as `name`.
 
         Raises:
@@ -117,7 +119,7 @@ class BandStretch(keras.layers.Layer):
             )
         if stretch == "none":
             return cls(bands, pixel_scale, stretch=stretch, **kwargs)
-        softening = noise_sigma(images)
+        softening = noise_sigma(images) if softening is None else softening
         height, width = images.shape[1:3]
         rows = slice(height // 4, height - height // 4)
         columns = slice(width // 4, width - width // 4)

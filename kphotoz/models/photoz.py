@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kphotoz.errors import InputError
-from kphotoz.features import aperture_photometry
+from kphotoz.features import aperture_photometry, noise_sigma
 from kphotoz.layers import (
     AperturePhotometry,
     BandStretch,
@@ -80,13 +80,11 @@ def build_photoz(
         images = inputs
         _check(images, bands)
         pixels = keras.Input(images.shape[1:], name="image", dtype="float32")
-        parts = []
+        survey, noise, parts = (bands, pixel_scale), noise_sigma(images), []
         if settings["branch"] != "photometry":
-            parts.append(_image_branch(settings, pixels, images, bands, pixel_scale))
+            parts.append(_image_branch(settings, pixels, images, survey, noise))
         if settings["branch"] != "image":
-            parts.append(
-                _photometry_branch(settings, pixels, images, bands, pixel_scale)
-            )
+            parts.append(_photometry_branch(settings, pixels, images, survey, noise))
         features = parts[0]
         if len(parts) > 1:
             features = keras.layers.Concatenate(name="features")(parts)
@@ -123,11 +121,12 @@ def _image_branch(
     settings: dict[str, Any],
     pixels: Any,
     images: np.ndarray,
-    bands: Sequence[str],
-    pixel_scale: float | None,
+    survey: tuple[Sequence[str], float | None],
+    noise: np.ndarray,
 ) -> Any:
+    kind = settings["stretch"]
     stretch = BandStretch.from_images(
-        images, bands, pixel_scale, stretch=settings["stretch"], name="stretch"
+        images, *survey, stretch=kind, softening=noise, name="stretch"
     )
     outputs = pixels
     crop = settings["crop"]
@@ -153,15 +152,11 @@ def _photometry_branch(
     settings: dict[str, Any],
     pixels: Any,
     images: np.ndarray,
-    bands: Sequence[str],
-    pixel_scale: float | None,
+    survey: tuple[Sequence[str], float | None],
+    noise: np.ndarray,
 ) -> Any:
-    photometry = AperturePhotometry.from_images(
-        images,
-        settings["radii"],
-        bands=bands,
-        pixel_scale=pixel_scale,
-        name="photometry",
+    photometry = AperturePhotometry(
+        noise.tolist(), settings["radii"], *survey, name="photometry"
     )
     table = aperture_photometry(images, photometry.softening, photometry.radii)
     encoding = QuantileEncoding.from_table(
