@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 
 from kphotoz.kernels import ConjugateKernel
 from kphotoz.kernels.head import last_linear
@@ -15,18 +16,27 @@ if TYPE_CHECKING:
 
 __all__ = ["refit"]
 
+# Tried on the validation labels, in units of the largest eigenvalue of the features:
+# from a free layer to one that stays what it was. Our choice.
+_RIDGES = np.logspace(-10, 4, 29)
+
 
 def refit(
-    model: keras.Model, sample: "data.Sample", task: RedshiftTask, settings: Training
-) -> keras.Model:
-    """Returns a copy of a model whose last layer minimises the loss of a sample.
+    model: keras.Model,
+    samples: tuple["data.Sample", "data.Sample"],
+    task: RedshiftTask,
+    settings: Training,
+) -> tuple[keras.Model, float]:
+    """Returns a copy of a model whose last layer is solved for, and its score.
 
-    One pass over the sample, no gradients. A ridge, chosen by leaving out one row at a
-    time, pulls the layer towards what it was; the training loss never rises.
+    One pass over the samples, no gradients. A ridge, chosen by the score on the
+    validation labels, pulls the layer towards what it was. Rows left out one at a time
+    could not choose it: a network has seen them where it was trained on them before.
+    The training loss never rises.
 
     Args:
         model: keras.Model of plain layers that ends in a linear Dense layer.
-        sample: Sample. What is learned from.
+        samples: what is learned from, and what chooses the ridge.
         task: RedshiftTask.
         settings: Training. Its loss and the range of labels count.
 
@@ -35,9 +45,17 @@ def refit(
     """
     kernel = ConjugateKernel(model, around="network")
     below = keras.Model(model.input, last_linear(model).input)
-    return kernel.fit_features(
-        loop.outputs(below, sample),
-        loop.clamped_labels(sample, task, settings),
-        ridge="left_out",
-        reweight=task.loss(settings.loss).irls_weights,
-    ).refit()
+    features, held = (loop.outputs(below, sample) for sample in samples)
+    labels = loop.clamped_labels(samples[0], task, settings)
+    weights = task.loss(settings.loss).irls_weights
+
+    def score(ridge: float) -> float:
+        kernel.fit_features(features, labels, ridge=ridge, reweight=weights)
+        found = held @ kernel.coefficients[:-1] + kernel.coefficients[-1]
+        return task.score(found[:, 0], samples[1].table[task.label])
+
+    ridges = _RIDGES * (1 + np.linalg.norm(features.astype("float64"), 2) ** 2)
+    scores = [score(float(ridge)) for ridge in ridges]
+    best = float(ridges[np.argmin(scores)])
+    kernel.fit_features(features, labels, ridge=best, reweight=weights)
+    return kernel.refit(), min(scores)

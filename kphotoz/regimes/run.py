@@ -109,26 +109,29 @@ def run(
             log=log,
         )
     result = _finish(model, None, outcome, start)
-    return (
-        _refitted(result, samples[0], experiment, settings) if regime.refits else result
-    )
+    if regime.refits:
+        return _refitted(result, samples, experiment, settings)
+    return result
 
 
 def _refitted(
-    result: Result, sample: "data.Sample", experiment: Experiment, settings: Training
+    result: Result,
+    samples: tuple["data.Sample", "data.Sample"],
+    experiment: Experiment,
+    settings: Training,
 ) -> Result:
     """Returns the result with the last layer solved for, in a model of plain layers."""
     start, model = time.monotonic(), result.model
     if adapters.count(model):
         model = adapters.merge(model)
-    model = refit(model, sample, experiment.task, settings)
+    model, score = refit(model, samples, experiment.task, settings)
     cost = result.cost
     cost["trainable_parameters"] = max(
         cost["trainable_parameters"], last_linear(model).count_params()
     )
-    cost["examples_seen"] += len(sample)
+    cost["examples_seen"] += len(samples[0])
     cost["seconds"] += time.monotonic() - start
-    return dataclasses.replace(result, model=model)
+    return dataclasses.replace(result, model=model, score=score)
 
 
 def _prepare(

@@ -46,6 +46,10 @@ def changed(before, after):
     return {p.split("/")[0] for p in before if not np.array_equal(before[p], after[p])}
 
 
+def hsc_loss(z_pred, z):
+    return np.mean(1 - 1 / (1 + ((z_pred - z) / (1 + z) / 0.15) ** 2))
+
+
 @pytest.mark.parametrize("loss", ["robust", "hsc"])
 def test_conjugate_kernel_moves_the_last_layer_and_lowers_the_loss(
     experiment, base, loss
@@ -62,6 +66,13 @@ def test_conjugate_kernel_moves_the_last_layer_and_lowers_the_loss(
         for model in (plain, result.model)
     )
     assert after < before
+    held = experiment.target["validation"]
+    unmoved = run(regimes.get("zero_shot"), experiment, seed=1, base=base)
+    # A ridge that leaves the layer alone was among those tried.
+    limit = hsc_loss(unmoved.predict(held), held.table["redshift"])
+    assert result.score <= limit + 1e-6
+    found = hsc_loss(result.predict(held), held.table["redshift"])
+    np.testing.assert_allclose(result.score, found, rtol=1e-4)
     assert result.cost["trainable_parameters"] == 33  # 32 bins and a constant
     assert result.cost["examples_seen"] == 48
 
