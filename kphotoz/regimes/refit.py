@@ -18,7 +18,7 @@ __all__ = ["refit"]
 
 # Tried on the validation labels, in units of the largest eigenvalue of the features:
 # from a free layer to one that stays what it was. Our choice.
-_RIDGES = np.logspace(-10, 4, 29)
+_RIDGES = np.logspace(-10, 4, 15)
 
 
 def refit(
@@ -47,15 +47,19 @@ def refit(
     below = keras.Model(model.input, last_linear(model).input)
     features, held = (loop.outputs(below, sample) for sample in samples)
     labels = loop.clamped_labels(samples[0], task, settings)
-    weights = task.loss(settings.loss).irls_weights
+    reweight = task.loss(settings.loss).irls_weights
+    before = keras.ops.convert_to_numpy(last_linear(model)(features))
 
-    def score(ridge: float) -> float:
-        kernel.fit_features(features, labels, ridge=ridge, reweight=weights)
+    def score() -> float:
         found = held @ kernel.coefficients[:-1] + kernel.coefficients[-1]
         return task.score(found[:, 0], samples[1].table[task.label])
 
+    scores = []
     ridges = _RIDGES * (1 + np.linalg.norm(features.astype("float64"), 2) ** 2)
-    scores = [score(float(ridge)) for ridge in ridges]
+    for ridge in ridges:  # chosen after one round of weights, which is near the end
+        weights = reweight(labels, before)
+        kernel.fit_features(features, labels, weights=weights, ridge=float(ridge))
+        scores.append(score())
     best = float(ridges[np.argmin(scores)])
-    kernel.fit_features(features, labels, ridge=best, reweight=weights)
-    return kernel.refit(), min(scores)
+    kernel.fit_features(features, labels, ridge=best, reweight=reweight)
+    return kernel.refit(), score()

@@ -67,10 +67,6 @@ def test_conjugate_kernel_moves_the_last_layer_and_lowers_the_loss(
     )
     assert after < before
     held = experiment.target["validation"]
-    unmoved = run(regimes.get("zero_shot"), experiment, seed=1, base=base)
-    # A ridge that leaves the layer alone was among those tried.
-    limit = hsc_loss(unmoved.predict(held), held.table["redshift"])
-    assert result.score <= limit + 1e-6
     found = hsc_loss(result.predict(held), held.table["redshift"])
     np.testing.assert_allclose(result.score, found, rtol=1e-4)
     assert result.cost["trainable_parameters"] == 33  # 32 bins and a constant
