@@ -1,4 +1,4 @@
-"""The experiments that the documents tell of run and do what they say."""
+"""The experiments that the documents tell of run, and their kernels are better."""
 
 import importlib.util
 import json
