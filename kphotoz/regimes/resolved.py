@@ -24,10 +24,10 @@ def resolved(recipe: Recipe, regimes: Iterable[Regime]) -> Recipe:
     rows = {}
     for one in regimes:
         if one.row in (*names(), "base"):  # others are made from these by the recipe
-            slots = {"name", "description"} | (
-                {"finish"} if one.row != one.name else set()
-            )
-            fields = one.model_dump(mode="json", exclude=slots)
+            unsaid = {"name", "description"}
+            if one.row != one.name:
+                unsaid.add("finish")  # the name says it
+            fields = one.model_dump(mode="json", exclude=unsaid)
             rows[one.row] = {**rows.get(one.row, {}), **fields}
     changes = {
         "model": models.resolve(recipe.model),
