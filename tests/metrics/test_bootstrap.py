@@ -3,6 +3,7 @@ import pytest
 
 from kphotoz import metrics
 from kphotoz.errors import InputError
+from kphotoz.metrics import bootstrap
 
 
 def gaussian(seeds, n, seed=0, sigma=0.05, seed_shift=0.0):
@@ -312,3 +313,15 @@ def test_thousand_draws_of_five_models_take_seconds_not_minutes():
     metrics.summary(pred, z)
     # 0.4 s on one idle core; ten times that on a loaded one.
     assert time.perf_counter() - start < 5
+
+
+def test_errors_do_not_depend_on_the_number_of_threads(monkeypatch):
+    random = np.random.default_rng(3)
+    z = random.uniform(0.1, 2, 400)
+    preds = z + 0.05 * random.standard_t(3, (2, 400))
+    found = []
+    for threads, chunk in ((1, 1_000_000), (3, 1_000_000), (5, 10_000)):
+        monkeypatch.setattr(bootstrap, "_THREADS", threads)
+        monkeypatch.setattr(bootstrap, "_CHUNK", chunk)
+        found.append([x.error for x in bootstrap.summary(preds, z, draws=101)])
+    assert found[0] == found[1] == found[2]
