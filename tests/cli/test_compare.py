@@ -121,7 +121,7 @@ def test_an_unlabelled_deployment_survey_weights_the_test_sample(
         (["compare", "--data", "no/such.h5"], "no/such.h5"),
         (["compare", "cutouts", "--data", "mock_hsc/photometrik"], "photometric"),
         (["fit", "--regime", "lora"], "Wanted: --base RUN"),
-        (["fit", "--regime", "random_forest"], "trains a network"),
+        (["fit", "--regime", "random_forest"], "changes a network"),
         (["fit", "--regime", "full", "--base", "nowhere"], "model.keras"),
         (["fit", "--base", "nowhere"], "no --base"),
     ],
