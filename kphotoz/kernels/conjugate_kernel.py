@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.kernels.features import Features, check_again, with_constant
-from kphotoz.kernels.head import last_linear, with_head
+from kphotoz.kernels.features import check_again
+from kphotoz.kernels.head import last_linear
+from kphotoz.kernels.last_layer import LastLayerFit, check_fitted
 from kphotoz.kernels.least_squares import Solver
 from kphotoz.kernels.linear_fit import (
     RIDGES,
@@ -26,7 +27,7 @@ from kphotoz.kernels.linear_fit import (
 __all__ = ["ConjugateKernel", "RIDGES"]
 
 
-class ConjugateKernel:
+class ConjugateKernel(LastLayerFit):
     """Least squares on what a network's last layer reads, and a constant.
 
     The predictor equals kernel regression with ``K(x, x') = h(x) . h(x') + 1``, h the
@@ -60,11 +61,8 @@ class ConjugateKernel:
                 "Wanted: around='network' with the features of the last layer. "
                 f"Received: {layer=}. Leave out one of the two."
             )
-        self.model = model
-        self.features = Features(model, layer, batch_size)
-        self._head = last_linear(model) if layer is None else None
+        super().__init__(model, layer, batch_size, last_linear)
         self._around = around
-        self.coefficients: np.ndarray | None = None
         self.ridge: float | None = None
         self.noise: np.ndarray | None = None
         self._solver: Solver | None = None
@@ -158,7 +156,7 @@ class ConjugateKernel:
         Raises:
             InputError: before `fit`.
         """
-        self._check_fitted()
+        check_fitted(self.coefficients)
         found = [rows @ self.coefficients for rows in self._rows(inputs)]
         return np.concatenate(found or [np.empty((0, self.coefficients.shape[1]))])
 
@@ -171,25 +169,11 @@ class ConjugateKernel:
         Raises:
             InputError: before `fit`.
         """
-        self._check_fitted()
+        check_fitted(self.coefficients)
         pulls = [
             self._solver.leverages(rows, self.ridge) for rows in self._rows(inputs)
         ]
         return np.concatenate(pulls or [np.empty(0)])[:, None] * self.noise
-
-    def refit(self) -> keras.Model:
-        """Returns a copy of the model, uncompiled, with the solution as last layer.
-
-        Raises:
-            InputError: before `fit`, or with features of a named layer.
-        """
-        self._check_fitted()
-        if self._head is None:
-            raise InputError(
-                "Wanted: features of the last layer, to replace it. Received: those of "
-                f"{self.features.layer}. Leave out `layer`."
-            )
-        return with_head(self.model, self.coefficients)
 
     def project(self, inputs: Any) -> "ConjugateKernel":
         """Fits the network's own outputs instead of targets; returns self.
@@ -201,12 +185,6 @@ class ConjugateKernel:
         """
         outputs = self.model.predict(inputs, self.features.batch_size, verbose=0)
         return self.fit(inputs, np.reshape(outputs, (len(outputs), -1)))
-
-    def _rows(self, inputs: Any) -> Iterator[np.ndarray]:
-        return self._with_constant(self.features.blocks(inputs))
-
-    def _with_constant(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        return with_constant(blocks, self._head is None or self._head.use_bias)
 
     def _start(self, outputs: int) -> np.ndarray:
         """Returns the coefficients that a ridge pulls towards."""
@@ -222,9 +200,3 @@ class ConjugateKernel:
                 f"to fit. Received: {outputs}. Leave out around='network'."
             )
         return np.concatenate([kernel, bias[None]])
-
-    def _check_fitted(self) -> None:
-        if self.coefficients is None:
-            raise InputError(
-                "Wanted: a fitted kernel. Received: one without data. Call fit first."
-            )

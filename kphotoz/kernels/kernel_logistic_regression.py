@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from kphotoz.errors import InputError
-from kphotoz.kernels.features import Features, check_again, with_constant
-from kphotoz.kernels.head import activation_of, last_dense, with_head
+from kphotoz.kernels.features import check_again
+from kphotoz.kernels.head import activation_of, last_dense
+from kphotoz.kernels.last_layer import LastLayerFit, check_fitted
 from kphotoz.kernels.linear_fit import Remembered, check_weights
 from kphotoz.kernels.newton import minimize
 
@@ -20,7 +21,7 @@ __all__ = ["MOST_UNKNOWNS", "KernelLogisticRegression"]
 MOST_UNKNOWNS = 4096  # features times outputs: 134 MB of second derivatives. Our choice
 
 
-class KernelLogisticRegression:
+class KernelLogisticRegression(LastLayerFit):
     """Logistic regression on what a network's last layer reads, and a constant.
 
     Minimizes the cross-entropy of all rows plus ``ridge / 2`` times the sum of the
@@ -42,10 +43,7 @@ class KernelLogisticRegression:
     def __init__(
         self, model: keras.Model, layer: str | None = None, *, batch_size: int = 256
     ) -> None:
-        self.model = model
-        self.features = Features(model, layer, batch_size)
-        self._head = _class_head(model) if layer is None else None
-        self.coefficients: np.ndarray | None = None
+        super().__init__(model, layer, batch_size, _class_head)
         self.rounds = 0
         self.converged = False
 
@@ -101,7 +99,7 @@ class KernelLogisticRegression:
         Raises:
             InputError: before `fit`.
         """
-        self._check_fitted()
+        check_fitted(self.coefficients)
         outputs = self.coefficients.shape[1]
         found = [np.empty((0, outputs))]
         found += [rows @ self.coefficients for rows in self._rows(inputs)]
@@ -110,24 +108,6 @@ class KernelLogisticRegression:
             logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return powers / powers.sum(axis=1, keepdims=True)
-
-    def refit(self) -> keras.Model:
-        """Returns a copy of the model, uncompiled, with the solution as last layer.
-
-        Raises:
-            InputError: before `fit`, or with features of a named layer.
-        """
-        self._check_fitted()
-        if self._head is None:
-            raise InputError(
-                "Wanted: features of the last layer, to replace it. Received: those of "
-                f"{self.features.layer}. Leave out `layer`."
-            )
-        return with_head(self.model, self.coefficients)
-
-    def _rows(self, inputs: Any):
-        constant = self._head is None or self._head.use_bias
-        return with_constant(self.features.blocks(inputs), constant)
 
     def _outputs(self, labels: np.ndarray) -> int:
         if self._head is not None:
@@ -161,12 +141,6 @@ class KernelLogisticRegression:
                 f"Wanted: at most {MOST_UNKNOWNS} coefficients. Received: {unknowns}, "
                 f"{self.features.width} features and a constant for {outputs} outputs. "
                 "Name a narrower layer."
-            )
-
-    def _check_fitted(self) -> None:
-        if self.coefficients is None:
-            raise InputError(
-                "Wanted: a fitted kernel. Received: one without data. Call fit first."
             )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["LeastSquares", "Solver"]
+__all__ = ["LeastSquares", "Solver", "pseudo_inverse"]
 
 
 class LeastSquares:
@@ -145,3 +145,15 @@ class Solver:
         kept = np.arange(len(self.values)) < self.rank
         bottom = np.where(kept, np.square(self.values) + ridge, 1.0)
         return np.where(kept, 1.0 / bottom, 0.0)
+
+
+def pseudo_inverse(values: np.ndarray) -> np.ndarray:
+    """Returns 1 / eigenvalues, and 0 for those that are rounding errors.
+
+    Args:
+        values: float array (k,). By numpy's rule for `matrix_rank` those count that
+            exceed the largest times k times the precision.
+    """
+    limit = values.max(initial=0.0) * len(values) * np.finfo(float).eps
+    kept = values > limit
+    return np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)

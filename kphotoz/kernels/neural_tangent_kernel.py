@@ -14,6 +14,8 @@ from kphotoz import backend
 from kphotoz.adapters.inventory import adapters_of
 from kphotoz.errors import InputError, unknown
 from kphotoz.kernels.features import batches
+from kphotoz.kernels.last_layer import check_fitted
+from kphotoz.kernels.least_squares import pseudo_inverse
 from kphotoz.kernels.linear_fit import RIDGES, check_ridge, check_targets
 
 __all__ = ["LARGEST", "NeuralTangentKernel"]
@@ -152,7 +154,7 @@ class NeuralTangentKernel:
         Raises:
             InputError: before `fit`.
         """
-        self._check_fitted()
+        check_fitted(self.displacement)
         found = []
         for batch in batches(inputs, self._batch_size):
             rows = np.concatenate([*self._blocks(batch)])
@@ -169,7 +171,7 @@ class NeuralTangentKernel:
         Raises:
             InputError: before `fit`, or after one without ridge.
         """
-        self._check_fitted()
+        check_fitted(self.displacement)
         if not self.ridge:
             raise InputError(
                 "Wanted: a fit with a ridge, noise over scale of the kernel. Received: "
@@ -226,12 +228,6 @@ class NeuralTangentKernel:
                 "fewer rows, freeze layers, or use ConjugateKernel."
             )
 
-    def _check_fitted(self) -> None:
-        if self.displacement is None:
-            raise InputError(
-                "Wanted: a fitted kernel. Received: one without data. Call fit first."
-            )
-
 
 def _count(model: keras.Model) -> int:
     """Returns the number of parameters that train, of a model that can be used."""
@@ -264,10 +260,7 @@ def _inverse(values: np.ndarray, ridge: float) -> np.ndarray:
     """Returns the eigenvalues of (K + ridge)^-1, or of the pseudo-inverse of K."""
     if ridge:
         return 1.0 / (values + ridge)
-    # numpy's rule for `matrix_rank`.
-    limit = values.max(initial=0.0) * len(values) * np.finfo(float).eps
-    kept = values > limit
-    return np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
+    return pseudo_inverse(values)
 
 
 def _best_ridge(

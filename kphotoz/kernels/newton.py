@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kphotoz.kernels.least_squares import pseudo_inverse
 from kphotoz.kernels.linear_fit import Remembered, parts
 
 __all__ = ["minimize"]
@@ -50,11 +51,8 @@ def minimize(
 def _step(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Returns Newton's step, the shortest where several would do."""
     values, vectors = np.linalg.eigh(curvature)
-    limit = values.max() * len(values) * np.finfo(float).eps
-    kept = values > limit
-    inverse = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
     flat = gradient.T.ravel()  # one output after the other
-    step = -(vectors @ (inverse * (vectors.T @ flat)))
+    step = -(vectors @ (pseudo_inverse(values) * (vectors.T @ flat)))
     return step.reshape(gradient.shape[::-1]).T
 
 
