@@ -4,7 +4,7 @@ Source: Qadeer et al. 2023, arXiv 2310.18612.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import keras
@@ -149,6 +149,22 @@ class ConjugateKernel(LastLayerFit):
         self.coefficients, self.ridge = found.coefficients, found.ridge
         self.noise, self._solver = found.noise, found.solver
         return self
+
+    def solutions(self, ridges: Iterable[float]) -> Iterator[np.ndarray]:
+        """Yields the coefficients of the last `fit` with other ridges, without a pass.
+
+        Args:
+            ridges: floats >= 0.
+
+        Returns:
+            iterator of float arrays (width + 1, outputs), as `coefficients`.
+
+        Raises:
+            InputError: before `fit`.
+        """
+        check_fitted(self.coefficients)
+        start = self._start(self.coefficients.shape[1])
+        return (self._solver.solve(ridge) + start for ridge in ridges)
 
     def predict(self, inputs: Any) -> np.ndarray:
         """Returns predictions (n, outputs).

@@ -50,16 +50,14 @@ def refit(
     reweight = task.loss(settings.loss).irls_weights
     before = keras.ops.convert_to_numpy(last_linear(model)(features))
 
-    def score() -> float:
-        found = held @ kernel.coefficients[:-1] + kernel.coefficients[-1]
+    def score(coefficients: np.ndarray) -> float:
+        found = held @ coefficients[:-1] + coefficients[-1]
         return task.score(found[:, 0], samples[1].table[task.label])
 
-    scores = []
+    # The ridge is chosen after one round of weights, which is near the end.
+    kernel.fit_features(features, labels, weights=reweight(labels, before))
     ridges = _RIDGES * (1 + np.linalg.norm(features.astype("float64"), 2) ** 2)
-    for ridge in ridges:  # chosen after one round of weights, which is near the end
-        weights = reweight(labels, before)
-        kernel.fit_features(features, labels, weights=weights, ridge=float(ridge))
-        scores.append(score())
+    scores = [score(found) for found in kernel.solutions(ridges)]
     best = float(ridges[np.argmin(scores)])
     kernel.fit_features(features, labels, ridge=best, reweight=reweight)
-    return kernel.refit(), score()
+    return kernel.refit(), score(kernel.coefficients)

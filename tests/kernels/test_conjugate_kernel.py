@@ -217,6 +217,19 @@ def test_features_known_already_give_the_same_fit(model, around):
         kernel.fit_features(features, y)
 
 
+@pytest.mark.parametrize("around", ["zero", "network"])
+def test_solutions_with_other_ridges_are_those_of_other_fits(model, around):
+    x, y = sample(60)
+    kernel = ConjugateKernel(model, around=around)
+    with pytest.raises(InputError, match="fit first"):
+        kernel.solutions([0.0])
+    weights = np.linspace(0, 1, 60)
+    found = [*kernel.fit(x, y, weights=weights, ridge=3.0).solutions([0.0, 0.5])]
+    for ridge, coefficients in zip([0.0, 0.5], found, strict=True):
+        wanted = kernel.fit(x, y, weights=weights, ridge=ridge).coefficients
+        np.testing.assert_allclose(coefficients, wanted, rtol=1e-9, atol=1e-9)
+
+
 def adapted_network():
     keras.utils.set_random_seed(1)
     adapted = adapters.apply(network(outputs=3), rank=2)
