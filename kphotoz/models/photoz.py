@@ -80,7 +80,9 @@ def build_photoz(
         images = inputs
         _check(images, bands)
         pixels = keras.Input(images.shape[1:], name="image", dtype="float32")
-        survey, noise, parts = (bands, pixel_scale), noise_sigma(images), []
+        survey, noise, parts = (bands, pixel_scale), None, []
+        if settings["branch"] != "image":
+            noise = noise_sigma(images)  # once, for both branches
         if settings["branch"] != "photometry":
             parts.append(_image_branch(settings, pixels, images, survey, noise))
         if settings["branch"] != "image":
@@ -122,7 +124,7 @@ def _image_branch(
     pixels: Any,
     images: np.ndarray,
     survey: tuple[Sequence[str], float | None],
-    noise: np.ndarray,
+    noise: np.ndarray | None,
 ) -> Any:
     kind = settings["stretch"]
     stretch = BandStretch.from_images(
