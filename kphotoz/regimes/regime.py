@@ -118,13 +118,17 @@ class Regime(_Strict):
     @property
     def row(self) -> str:
         """The row of the table that it is, or that it finishes."""
-        return self.name.removesuffix(_REFIT)
+        return _row(self.name)
 
     @pydantic.model_validator(mode="after")
     def _finish_follows_training(self) -> "Regime":
         if self.finish == "refit" and not self.trains:
             raise ValueError("finish: refit must follow a network's training")
         return self
+
+
+def _row(name: str) -> str:
+    return name.removesuffix(_REFIT)
 
 
 @functools.cache
@@ -149,7 +153,7 @@ def get(name: str, overrides: dict[str, Any] | None = None) -> Regime:
     Raises:
         InputError: unknown name, or an override that no slot has.
     """
-    row = name.removesuffix(_REFIT)
+    row = _row(name)
     if row not in _table():
         raise unknown("regime", row, names())
     finish = {} if row == name else {"finish": "refit"}
@@ -195,10 +199,7 @@ def select(
     """
     for name, slots in overrides.items():  # also of regimes that are not run
         base(slots) if name == "base" else get(name, slots)
-    regimes = [
-        get(name, overrides.get(name.removesuffix(_REFIT)))
-        for name in dict.fromkeys(chosen)
-    ]
+    regimes = [get(name, overrides.get(_row(name))) for name in dict.fromkeys(chosen)]
     if not regimes:
         raise InputError(
             f"Wanted: at least one regime of {', '.join(names())}. Received: none."
