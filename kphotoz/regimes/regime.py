@@ -195,9 +195,15 @@ def select(
     """Returns the regimes of a recipe in order, each once.
 
     Raises:
-        InputError: unknown names, or a regime that needs a source survey without one.
+        InputError: unknown names, overrides of a name that ends in `+refit`, or a
+            regime that needs a source survey without one.
     """
     for name, slots in overrides.items():  # also of regimes that are not run
+        if _row(name) != name:
+            raise InputError(
+                f"Wanted: overrides of {_row(name)}, which {name} follows. Received: "
+                f"overrides.{name}. Write overrides.{_row(name)}."
+            )
         base(slots) if name == "base" else get(name, slots)
     regimes = [get(name, overrides.get(_row(name))) for name in dict.fromkeys(chosen)]
     if not regimes:

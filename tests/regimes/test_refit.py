@@ -72,3 +72,9 @@ def test_what_is_refitted_takes_the_overrides_of_its_row():
     assert (regime.row, regime.finish, regime.keeps_adapter) == ("lora", "refit", False)
     with pytest.raises(InputError, match="none\\+refit|none"):
         regimes.get("none+refit")
+
+
+def test_overrides_of_a_refit_are_not_dropped_in_silence():
+    overrides = {"lora+refit": {"trainable": {"rank": 7}}}
+    with pytest.raises(InputError, match="Write overrides.lora\\.$"):
+        regimes.select(["lora+refit"], overrides, True)
