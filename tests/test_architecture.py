@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Rooms from the top; a room may import rooms of a later row, or listed beside it.
 ROWS = [
     {"comparison"},
-    {"report", "regimes"},
+    {"report", "regimes", "shift"},
     {"training", "prediction", "recipes", "testing"},
     {"tasks", "data", "kernels"},
     {"models", "adapters", "baselines", "backend"},
@@ -28,6 +28,7 @@ ROWS = [
 ]
 BESIDE = {
     ("regimes", "report"),
+    ("shift", "report"),
     ("recipes", "training"),
     ("prediction", "training"),
     ("prediction", "adapters"),
