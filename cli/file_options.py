@@ -147,3 +147,17 @@ def _spec(
     if "split_seed" in known:
         known["seed"] = known.pop("split_seed")
     return make_spec(path, **known | fields)
+
+
+def find_source(name: str, file_spec: Callable[..., Any]) -> Any:
+    """Returns the spec of a file, or the name of a survey, whichever `name` is."""
+    from kphotoz import data
+    from kphotoz.data.file_spec import SUFFIXES
+
+    path = pathlib.Path(name)
+    if path.exists() or path.suffix.lower() in SUFFIXES:
+        return file_spec(path)
+    builder = name.partition("/")[0]
+    if builder not in {survey.partition("/")[0] for survey in data.list_surveys()}:
+        return file_spec(path)  # which says that there is no such file
+    return name

@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "Compare regimes over seeds and label fractions.",
     "predict": "Predict redshifts for files or surveys.",
     "evaluate": "Metrics with errors for any table of redshifts.",
+    "shift": "Say whether a target differs from the source, and what follows.",
     "data": "List, describe, build and import surveys.",
     "adapter": "Show and merge adapter files.",
     "bench": "Time input and training steps on this machine.",

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kphotoz_cli import options
-from kphotoz_cli.file_options import reading_options
+from kphotoz_cli.file_options import find_source, reading_options
 
 
 @click.command(name="predict")
@@ -52,7 +52,7 @@ def command(
     """
     if beam and resume:
         raise click.UsageError("Beam's runners repeat what fails: leave out --resume.")
-    sources = [_source(name, file_spec) for name in inputs]
+    sources = [find_source(name, file_spec) for name in inputs]
     how = {
         "batch_size": batch_size,
         "engine": engine,
@@ -77,19 +77,6 @@ def command(
     click.echo(f"{summary.out}: {summary.rows} rows")
     for reason, count in summary.flagged.items():
         click.echo(f"{count} rows without a prediction: {reason}")
-
-
-def _source(name: str, file_spec: Callable[..., Any]) -> Any:
-    from kphotoz import data
-    from kphotoz.data.file_spec import SUFFIXES
-
-    path = pathlib.Path(name)
-    if path.exists() or path.suffix.lower() in SUFFIXES:
-        return file_spec(path)
-    builder = name.partition("/")[0]
-    if builder not in {survey.partition("/")[0] for survey in data.list_surveys()}:
-        return file_spec(path)  # which says that there is no such file
-    return name
 
 
 def _progress(done: int, total: int) -> None:

@@ -1,8 +1,7 @@
 """Redshift models from raw survey pixels or catalogue fluxes."""
 
-import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,6 +19,7 @@ from kphotoz.models.architecture import resolve
 from kphotoz.models.catalog import CATALOG_NETWORKS, check_photometry
 from kphotoz.models.dense import dense_stack, redshift_head
 from kphotoz.models.resnet import resnet18_trunk
+from kphotoz.models.seeding import seeded
 from kphotoz.models.small_cnn import small_cnn_trunk
 
 __all__ = ["build_photoz"]
@@ -70,7 +70,7 @@ def build_photoz(
             f"Wanted: training inputs and finite redshifts. Received: {len(inputs)} "
             f"inputs, {len(labels)} finite redshifts. Check the training split."
         )
-    with _seeded(seed):
+    with seeded(seed):
         if settings["name"] in CATALOG_NETWORKS:
             check_photometry(inputs, bands)
             fluxes = keras.Input(inputs.shape[1:], name="photometry", dtype="float32")
@@ -106,17 +106,6 @@ def _check(images: np.ndarray, bands: Sequence[str]) -> None:
             "Wanted: finite pixels. Received: NaN or infinity in the training images. "
             "Replace such pixels by 0 or leave the images out."
         )
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds what Keras draws default seeds from, and restores it afterwards."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
 
 
 def _image_branch(

@@ -46,6 +46,14 @@ def test_distance_is_mahalanobis_and_tail_uniform_for_the_source():
     assert support.tail(np.array([[100.0, 0.0]]))[0] == pytest.approx(1 / 10001)
 
 
+@pytest.mark.parametrize(("rows", "level"), [(20, 1 / 11), (1000, 0.01)])
+def test_few_objects_still_have_an_outside(rows, level):
+    support = shift.Support(normal(0, rows))
+    assert support.level == pytest.approx(level)
+    assert support.outside(normal(1, 100) + 50.0) == 1.0
+    assert support.outside(np.zeros((9, 2))) == 0.0
+
+
 def test_support_needs_objects_and_the_same_features():
     with pytest.raises(InputError, match="20 rows or more"):
         shift.Support(normal(0, 19))

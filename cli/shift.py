@@ -1,0 +1,79 @@
+"""`kphotoz shift`: is the target drawn from the source's distribution?"""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from kphotoz_cli import options
+from kphotoz_cli.file_options import find_source, reading_options
+
+
+@click.command(name="shift")
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.option("--source", required=True, metavar="INPUT",
+              help="Like what RUN was trained on; a survey's test split unless one is "
+              "named.")  # fmt: skip
+@click.option("--target", required=True, metavar="INPUT",
+              help="What RUN shall be used on; of a survey all rows.")  # fmt: skip
+@click.option("--layer", metavar="NAME",
+              help="Whose outputs. [default: what the last layer reads]")  # fmt: skip
+@click.option("--rows", type=click.IntRange(min=20), default=1000, show_default=True,
+              help="The most objects of a sample to test.")  # fmt: skip
+@click.option("--permutations", type=click.IntRange(min=19), default=999,
+              show_default=True, help="Relabellings of a test.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Of rows, relabellings and random weights.")  # fmt: skip
+@reading_options
+@options.out("shift")
+@options.backend
+@options.device
+@options.as_json
+def command(
+    run: pathlib.Path,
+    source: str,
+    target: str,
+    layer: str | None,
+    rows: int,
+    permutations: int,
+    seed: int,
+    file_spec: Callable[..., Any],
+    out: pathlib.Path,
+    as_json: bool,
+) -> None:
+    """Say whether --target is drawn from --source's distribution, and what follows.
+
+    RUN is a run folder or a .keras file, an INPUT what `kphotoz predict` takes. The
+    folder --out gets shift.json, scores.parquet with each object's distance from the
+    source beside its prediction, and components.png.
+    """
+    from kphotoz import data, prediction
+    from kphotoz.shift.run import Settings, compare_samples
+
+    settings = Settings(layer, rows, permutations, seed)
+    sources = [find_source(name, file_spec) for name in (source, target)]
+    if isinstance(sources[0], str) and ":" not in source:
+        sources[0] = f"{source}:test"
+        if not data.describe_survey(source).counts.get("test", 1):
+            sources[0] = source
+    model, _ = prediction.load_run(run)
+    found = compare_samples(
+        model, *sources, out, settings, tell=lambda line: click.echo(line, err=True)
+    )
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from kphotoz.report.shift_table import shift_tables
+
+    console = Console()
+    for table in shift_tables(found):
+        console.print(table)
+    for sentence in found["sentences"]:
+        click.echo(sentence)
+    click.echo(f"Kinds: {', '.join(found['kinds']) or 'none'}")
+    click.echo(f"Suggested regime: {found['regime']}")
+    click.echo(str(out))

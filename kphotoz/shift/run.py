@@ -1,0 +1,310 @@
+"""Compares a source and a target as a trained network sees them."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.stats
+
+from kphotoz import adapters
+from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.data.stream import Stream, open_stream
+from kphotoz.data.survey_spec import SurveySpec
+from kphotoz.errors import InputError
+from kphotoz.files import atomic, exclusive, write_json
+from kphotoz.kernels.features import batches
+from kphotoz.prediction import rows
+from kphotoz.prediction.writers import open_writer
+from kphotoz.report.shift_figure import draw_components
+from kphotoz.shift import losses, two_sample
+from kphotoz.shift.drift import feature_drift
+from kphotoz.shift.matching import match_depth, match_rows
+from kphotoz.shift.reweighting import density_ratio, label_shift
+from kphotoz.shift.support import Support
+from kphotoz.shift.verdict import verdict
+from kphotoz.shift.views import Views
+
+__all__ = ["Settings", "compare_samples"]
+
+_CHUNK = 512  # rows read at once; our choice
+_SCORES = {"distance": "float64", "tail": "float64", "tail_hand_made": "float64"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How samples are compared.
+
+    Args:
+        layer: str or None. Whose outputs. [default: what the last layer reads]
+        rows: int >= 20. The most objects of a sample that tests look at.
+        permutations: int >= 19.
+        seed: int.
+    """
+
+    layer: str | None = None
+    rows: int = 1000
+    permutations: int = 999
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+            InputError: one is too small.
+        """
+        for name, least in (("rows", 20), ("permutations", 19), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"Wanted: {name} of {least} or more. Received: "
+                    f"{getattr(self, name)}."
+                )
+
+
+@dataclasses.dataclass
+class _Sample:
+    """Objects that tests look at: inputs (n, ...) and columns (n,), NaN unknown."""
+
+    inputs: np.ndarray
+    z_pred: np.ndarray
+    redshift: np.ndarray
+    magnitude: np.ndarray
+
+    def labelled(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.z_pred, self.redshift
+
+
+def compare_samples(
+    model: keras.Model,
+    source: SurveySpec | Stream | str,
+    target: SurveySpec | Stream | str,
+    out: pathlib.Path,
+    settings: Settings | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Writes and returns how a target differs from a source, and what follows.
+
+    The folder gets shift.json (what is returned), scores.parquet (a row for each
+    object of the target: prediction, distance from the source and its tail) and
+    components.png. The source should be objects that the model was not trained on.
+
+    Args:
+        model: keras.Model of one redshift, adapted or not.
+        source: spec of a file, survey name "builder/config:split", or Stream.
+        target: the same.
+        out: folder, made if missing.
+        settings: Settings. [default: Settings()]
+        tell: called with one line at the beginning of each step.
+
+    Raises:
+        InputError: inputs that the model does not take, fewer than 20 usable objects,
+            or a model whose layers cannot be read.
+    """
+    settings, out = settings or Settings(), pathlib.Path(out)
+    if isinstance(model, AdaptedModel):
+        model = adapters.merge(model)
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for name in (source, target):
+            streams.append(open_stream(name))
+            stack.callback(streams[-1].close)
+            rows.check(model, streams[-1])
+        out.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(exclusive(out / ".shift.lock", out))
+        tell(f"Reading {streams[0].name}")
+        first = _read(model, streams[0], settings)
+        views = Views(
+            model, first.inputs, streams[0].bands, settings.layer, settings.seed
+        )
+        seen = views(first.inputs)
+        supports = {
+            view: Support(views.physical(view, table), settings.seed)
+            for view, table in seen.items()
+        }
+        tell(f"Reading {streams[1].name}")
+        second = _read(model, streams[1], settings)
+        asked = views(second.inputs)
+        outside = {
+            view: {"outside": one.outside(views.physical(view, asked[view]))}
+            | {"outside_null": one.level}
+            for view, one in supports.items()
+        }
+        tell("Testing")
+        facts = _facts(views, (first, second), (seen, asked), settings)
+        for view, numbers in facts["tests"].items():
+            numbers |= outside[view]
+        facts = {
+            "source": streams[0].name,
+            "target": streams[1].name,
+            **dataclasses.asdict(settings),
+            **facts,
+            **verdict(facts),
+        }
+        tell(f"Scoring {streams[1].name}")
+        _score(model, views, supports, streams[1], out / "scores.parquet")
+        draw_components(
+            seen, asked, (streams[0].name, streams[1].name), out / "components.png"
+        )
+        write_json(out / "shift.json", facts)
+    return facts
+
+
+def _read(model: keras.Model, stream: Stream, settings: Settings) -> _Sample:
+    order = np.random.default_rng(settings.seed).permutation(len(stream))
+    chosen = np.zeros(len(stream), bool)
+    chosen[order[: settings.rows]] = True
+    kept, inputs = [], []
+    for start, chunk, flags in stream.chunks(_CHUNK):
+        use = chosen[start : start + len(chunk)] & (flags == "")
+        kept.append(start + np.flatnonzero(use))
+        inputs.append(chunk[use])
+    kept = np.concatenate([np.zeros(0, int), *kept])
+    if len(kept) < 20:
+        raise InputError(
+            f"Wanted: 20 usable objects or more in {stream.name}. Received: "
+            f"{len(kept)} of {len(stream)} rows. Give a larger sample."
+        )
+    inputs = np.concatenate(inputs)
+    unknown = np.full(len(stream), np.nan)
+    columns = (
+        np.asarray(stream.table.get(name, unknown), np.float64)[kept]
+        for name in ("redshift", "magnitude")
+    )
+    return _Sample(inputs, _predicted(model, inputs), *columns)
+
+
+def _predicted(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    if not len(inputs):
+        return np.zeros(0)
+    found = [
+        np.asarray(model.predict_on_batch(batch), np.float64)
+        for batch in batches(inputs, _CHUNK)
+    ]
+    if any(part.size != len(part) for part in found):
+        raise InputError(
+            "Wanted: a model with one redshift per object. Received: outputs of shape "
+            f"{found[0].shape}."
+        )
+    return np.concatenate([part.reshape(-1) for part in found])
+
+
+def _facts(views, samples, pairs, settings) -> dict[str, Any]:
+    """Returns all numbers: per view, matched, per feature, on labels, on accuracy."""
+    source, target = samples
+    seen, asked = pairs
+    tests = {view: _tests(seen[view], asked[view], settings) for view in seen}
+    drifts = feature_drift(seen["hand-made"], asked["hand-made"], views.names)
+    weights = density_ratio(seen["trained"], asked["trained"], seed=settings.seed)
+    return {
+        "objects": {"source": len(source.z_pred), "target": len(target.z_pred)},
+        "tests": tests,
+        "matched": _matched(views, samples, pairs, settings),
+        "drift": [dataclasses.asdict(one) for one in drifts],
+        "labels": _labels(source, target),
+        "accuracy": losses.accuracy(
+            source.labelled(), target.labelled(), weights, seed=settings.seed
+        ),
+    }
+
+
+def _tests(source, target, settings, *, area_only: bool = False) -> dict[str, float]:
+    how = {"permutations": settings.permutations, "seed": settings.seed}
+    area = two_sample.classifier_test(source, target, **how)
+    found = {"auc": area.statistic, "auc_p": area.p, "auc_null_95": area.null_95}
+    if area_only:
+        return found
+    discrepancy = two_sample.mmd_test(source, target, **how)
+    distance = two_sample.frechet_test(source, target, seed=settings.seed)
+    return found | {
+        "mmd2": discrepancy.statistic,
+        "mmd2_p": discrepancy.p,
+        "frechet": distance.statistic,
+        "frechet_null": distance.null,
+        "frechet_p": distance.p,
+    }
+
+
+def _matched(views, samples, pairs, settings) -> dict[str, dict]:
+    """Returns the classifier's tests again, on samples made alike in something."""
+    found = {}
+    quantities = [
+        np.stack([sample.magnitude, sample.redshift], axis=1) for sample in samples
+    ]
+    known = [np.isfinite(one).any(axis=0) for one in quantities]
+    use = known[0] & known[1]
+    if use.any():
+        kept = match_rows(*(one[:, use] for one in quantities), seed=settings.seed)
+        if min(map(len, kept)) >= 20:
+            what = np.array(["magnitude", "redshift"])[use]
+            sides = [
+                {view: table[rows] for view, table in side.items()}
+                for side, rows in zip(pairs, kept, strict=True)
+            ]
+            found[" and ".join(what)] = _areas(*sides, settings)
+    alike = match_depth(samples[0].inputs, samples[1].inputs, seed=settings.seed)
+    found["depth"] = _areas(*map(views, alike), settings)
+    return found
+
+
+def _areas(seen, asked, settings) -> dict[str, dict]:
+    return {
+        view: _tests(table, asked[view], settings, area_only=True)
+        | {"objects": len(table)}
+        for view, table in seen.items()
+        if view in ("trained", "hand-made")
+    }
+
+
+def _labels(source: _Sample, target: _Sample) -> dict[str, Any]:
+    """Returns how the redshifts differ, and what predictions alone say about that."""
+    known = [np.isfinite(one.redshift) for one in (source, target)]
+    counts = [int(rows.sum()) for rows in known]
+    found: dict[str, Any] = dict(zip(("source", "target"), counts, strict=True))
+    found |= {"ks": None, "p": None, "estimated": None}
+    if min(counts) >= losses.LEAST:
+        test = scipy.stats.ks_2samp(
+            source.redshift[known[0]], target.redshift[known[1]], method="asymp"
+        )
+        found |= {"ks": float(test.statistic), "p": float(test.pvalue)}
+    usable = known[0] & np.isfinite(source.z_pred)
+    varied = np.unique(source.redshift[usable]).size > 10
+    if counts[0] >= losses.LEAST and varied:
+        estimate = label_shift(
+            source.z_pred[usable],
+            source.redshift[usable],
+            target.z_pred[np.isfinite(target.z_pred)],
+        )
+        found["estimated"] = {
+            name: value.tolist() for name, value in vars(estimate).items()
+        }
+    return found
+
+
+def _score(model, views: Views, supports, stream: Stream, path) -> None:
+    """Writes a row per object: its prediction, its distance from the source."""
+    hand_made = supports["hand-made"]
+    kinds = rows.kinds([stream]) | _SCORES
+    with atomic(path) as aside:
+        writer = open_writer(aside, kinds, len(stream), {})
+        with contextlib.closing(writer):
+            for start, chunk, flags in stream.chunks(_CHUNK):
+                use = flags == ""
+                table = views.network("trained", chunk[use])
+                values = {
+                    "z_pred": _predicted(model, chunk[use]),
+                    "distance": supports["trained"].distance(table),
+                    "tail": supports["trained"].tail(table),
+                    "tail_hand_made": hand_made.tail(
+                        views.physical("hand-made", views.hand_made(chunk[use]))
+                    ),
+                }
+                columns = {name: np.full(len(chunk), np.nan) for name in values}
+                for name, found in values.items():
+                    columns[name][use] = found
+                z_pred = columns.pop("z_pred").astype(np.float32)
+                names = [name for name in kinds if name not in _SCORES]
+                plain = rows.columns(stream, start, names, z_pred, flags)
+                writer.write(plain | columns)
