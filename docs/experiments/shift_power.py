@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.pairs, options.changed, options.objects = 40, 10, 200
-    pool = photometry(max(20 * options.objects // 2, 4000))
+    pool = photometry(10 * options.objects)
     found = {}
     for name, change in CHANGES.items():
         pairs = options.pairs if name == "nothing" else options.changed
@@ -47,36 +47,41 @@ def main() -> None:
 def photometry(count: int) -> np.ndarray:
     """Returns fluxes and errors (n, 5, 2) of mock galaxies [uJy]."""
     samples = data.open_survey("mock_hsc/photometric_catalog", count=count)
-    parts = [sample.images() for sample in samples.values() if len(sample)]
-    return np.concatenate(parts)
+    return np.concatenate([sample.inputs() for sample in samples.values()])
 
 
 def fainter(band: int | None):
     """Returns a function that dims one band, or all, by 0.1 mag, noise unchanged."""
 
-    def change(sample, generator):
-        sample = sample.copy()
-        sample[:, slice(None) if band is None else band, 0] *= DIM
-        return sample
+    def change(source, target, generator):
+        target = target.copy()
+        target[:, slice(None) if band is None else band, 0] *= DIM
+        return source, target
 
     return change
 
 
-def shallower(sample, generator):
-    """Returns photometry with the noise of a survey 1 mag shallower."""
-    sample = sample.copy()
-    extra = sample[..., 1] * np.sqrt(SHALLOW**2 - 1)
-    sample[..., 0] += generator.normal(size=extra.shape) * extra
-    sample[..., 1] *= SHALLOW
-    return sample
+def shallower(source, target, generator):
+    """Returns the target with the noise of a survey 1 mag shallower."""
+    target = target.copy()
+    extra = target[..., 1] * np.sqrt(SHALLOW**2 - 1)
+    target[..., 0] += generator.normal(size=extra.shape) * extra
+    target[..., 1] *= SHALLOW
+    return source, target
+
+
+def matched(source, target, generator):
+    """Returns a shallower target and the source, made equally deep again."""
+    pair = shallower(source, target, generator)
+    return shift.match_depth(*pair, seed=int(generator.integers(2**31)))
 
 
 CHANGES = {
-    "nothing": lambda sample, generator: sample,
+    "nothing": lambda source, target, generator: (source, target),
     "0.1 mag in g": fainter(0),
     "0.1 mag, grey": fainter(None),
     "1 mag shallower": shallower,
-    "depth matched": shallower,
+    "depth matched": matched,
 }
 
 
@@ -85,9 +90,7 @@ def test(pool, change, seed, options) -> tuple[float, float]:
     generator = np.random.default_rng(seed)
     chosen = generator.permutation(len(pool))[: 2 * options.objects]
     source, target = np.split(pool[chosen], 2)
-    target = change(target, generator)
-    if change is shallower and test.matched:
-        source, target = shift.match_depth(source, target, seed=seed)
+    source, target = change(source, target, generator)
     softening = features.flux_softening(source)
     tables = [
         features.catalog_photometry(sample, softening) for sample in (source, target)

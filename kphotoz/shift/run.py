@@ -72,6 +72,7 @@ class _Sample:
     z_pred: np.ndarray
     redshift: np.ndarray
     magnitude: np.ndarray
+    labels: int  # of the whole sample, not of these objects alone
 
     def labelled(self) -> tuple[np.ndarray, np.ndarray]:
         return self.z_pred, self.redshift
@@ -173,7 +174,8 @@ def _read(model: keras.Model, stream: Stream, settings: Settings) -> _Sample:
         np.asarray(stream.table.get(name, unknown), np.float64)[kept]
         for name in ("redshift", "magnitude")
     )
-    return _Sample(inputs, _predicted(model, inputs), *columns)
+    labels = np.isfinite(np.asarray(stream.table.get("redshift", unknown), np.float64))
+    return _Sample(inputs, _predicted(model, inputs), *columns, int(labels.sum()))
 
 
 def _predicted(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
@@ -262,7 +264,7 @@ def _labels(source: _Sample, target: _Sample) -> dict[str, Any]:
     """Returns how the redshifts differ, and what predictions alone say about that."""
     known = [np.isfinite(one.redshift) for one in (source, target)]
     counts = [int(rows.sum()) for rows in known]
-    found: dict[str, Any] = dict(zip(("source", "target"), counts, strict=True))
+    found: dict[str, Any] = {"source": source.labels, "target": target.labels}
     found |= {"ks": None, "p": None, "estimated": None}
     if min(counts) >= losses.LEAST:
         test = scipy.stats.ks_2samp(

@@ -109,7 +109,8 @@ def test_a_zero_point_error_is_named_by_its_band_and_asks_for_adaptation(shifted
     by_name = {one["name"]: one["median"] for one in found["drift"]}
     assert by_name["g-r"] == pytest.approx(0.15, abs=0.1)
     assert "concept shift" in found["kinds"]
-    assert found["regime"] == "lora"  # 300 labels
+    assert found["labels"]["target"] == 400  # not of the 300 that are tested alone
+    assert found["regime"] == "lora"
     # Redshift follows g - r at a slope of 2 and r - i at 1: g alone must move it.
     assert found["accuracy"]["change"]["bias_median"] > 0.01
 

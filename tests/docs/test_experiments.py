@@ -11,16 +11,20 @@ import pytest
 FOLDER = pathlib.Path(__file__).parents[2] / "docs" / "experiments"
 
 
+def run(name, *options):
+    """Returns what the last line of an experiment's quick run says."""
+    command = [sys.executable, FOLDER / f"{name}.py", "--quick", *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.mark.parametrize("name", ["conjugate_kernel_1d", "conjugate_kernel_2d"])
 def test_a_quick_run_ends_in_one_line_of_json_where_the_kernel_is_better(
     name, tmp_path
 ):
-    command = [sys.executable, FOLDER / f"{name}.py", "--quick", "--seeds=1"]
     drawn = importlib.util.find_spec("matplotlib") is not None
-    command += [f"--out={tmp_path}"] if drawn else []
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = run(name, "--seeds=1", *[f"--out={tmp_path}"] * drawn)
     if name.endswith("1d"):
         for activation in ("relu", "tanh"):
             for errors in (found[activation]["train"], found[activation]["test"]):
@@ -32,3 +36,14 @@ def test_a_quick_run_ends_in_one_line_of_json_where_the_kernel_is_better(
             assert 0 < scores["right"]["median"] <= 1
         assert kernel["cross-entropy"]["median"] < network["cross-entropy"]["median"]
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.png"] * drawn
+
+
+def test_a_shallower_survey_is_told_from_its_like_and_its_like_is_not(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    found = run("shift_power", "--permutations=99")
+    for method in ("classifier", "MMD"):
+        # 40 exact tests at 5 %: more than 8 reach it in 0.02 % of all cases.
+        assert found[f"nothing, {method}"]["share"] <= 0.2
+    assert found["1 mag shallower, classifier"]["share"] == 1.0
