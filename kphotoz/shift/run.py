@@ -15,7 +15,7 @@ from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
-from kphotoz.files import atomic, exclusive, write_json
+from kphotoz.files import atomic, exclusive, sweep, write_json
 from kphotoz.kernels.features import batches
 from kphotoz.prediction import rows
 from kphotoz.prediction.writers import open_writer
@@ -31,6 +31,7 @@ from kphotoz.shift.views import Views
 __all__ = ["Settings", "compare_samples"]
 
 _CHUNK = 512  # rows read at once; our choice
+_RANGE = (0.005, 0.995)  # quantiles of redshifts between which a source has examples
 _SCORES = {"distance": "float64", "tail": "float64", "tail_hand_made": "float64"}
 
 
@@ -113,8 +114,8 @@ def compare_samples(
             streams.append(open_stream(name))
             stack.callback(streams[-1].close)
             rows.check(model, streams[-1])
-        out.mkdir(parents=True, exist_ok=True)
         stack.enter_context(exclusive(out / ".shift.lock", out))
+        sweep(out)
         tell(f"Reading {streams[0].name}")
         first = _read(model, streams[0], settings)
         views = Views(
@@ -265,12 +266,15 @@ def _labels(source: _Sample, target: _Sample) -> dict[str, Any]:
     known = [np.isfinite(one.redshift) for one in (source, target)]
     counts = [int(rows.sum()) for rows in known]
     found: dict[str, Any] = {"source": source.labels, "target": target.labels}
-    found |= {"ks": None, "p": None, "estimated": None}
+    found |= {"ks": None, "p": None, "outside": None, "estimated": None}
     if min(counts) >= losses.LEAST:
         test = scipy.stats.ks_2samp(
             source.redshift[known[0]], target.redshift[known[1]], method="asymp"
         )
+        low, high = np.quantile(source.redshift[known[0]], _RANGE)
+        asked = target.redshift[known[1]]
         found |= {"ks": float(test.statistic), "p": float(test.pvalue)}
+        found["outside"] = float(np.mean((asked < low) | (asked > high)))
     usable = known[0] & np.isfinite(source.z_pred)
     varied = np.unique(source.redshift[usable]).size > 10
     if counts[0] >= losses.LEAST and varied:

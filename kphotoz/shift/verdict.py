@@ -28,7 +28,7 @@ def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         facts: dict with `tests` (view -> numbers), `matched` (how -> view -> numbers),
             `accuracy` as `losses.accuracy` gives it, `labels` (`target`, number of
-            labels; `ks` and `p` of the redshifts or None).
+            labels; `ks`, `p` and `outside` of the redshifts or None).
     """
     kinds, sentences = _kinds(facts)
     outside = _outside(facts)
@@ -70,11 +70,18 @@ def _outside(facts: Mapping[str, Any]) -> float:
 def _kinds(facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     kinds, words = [], []
     outside = _outside(facts)
-    if outside > _ALONE:
+    beyond = facts["labels"]["outside"] or 0.0
+    if max(outside, beyond) > _ALONE:
         kinds.append("no overlap")
+    if outside > _ALONE:
         words.append(
             f"{outside:.0%} of the target lie farther out than nearly all of the "
             "source."
+        )
+    if beyond > _ALONE:
+        words.append(
+            f"{beyond:.0%} of the target's redshifts are beyond nearly all of the "
+            "source's: there are no examples of them."
         )
     views = ("trained", "hand-made")
     tests = [facts["tests"][view] for view in views]

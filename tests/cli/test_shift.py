@@ -123,6 +123,25 @@ def test_other_redshifts_of_like_galaxies_are_a_label_shift(shifted):
     assert shares[edges[1:] < 0.36].sum() > 0.8  # from predictions alone; truth 1
 
 
+def test_redshifts_that_the_source_lacks_are_no_overlap(shifted):
+    high = galaxies(2, 400)
+    high["zspec"] += 2.0
+    found = shifted(galaxies(1, 400), high)
+    assert found["labels"]["outside"] == 1.0
+    assert "no overlap" in found["kinds"] and found["regime"] == "from_scratch"
+    assert "100% of the target's redshifts" in " ".join(found["sentences"])
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(kphotoz, run, tmp_path):
+    (tmp_path / "taken").write_text("a file of the user's")
+    galaxies(1, 50).write(tmp_path / "a.csv")
+    command = ["shift", run, "--source", tmp_path / "a.csv", "--target"]
+    command += [tmp_path / "a.csv", *READING, "--out", tmp_path / "taken"]
+    with pytest.raises(InputError, match="taken"):
+        kphotoz(*command)
+    assert (tmp_path / "taken").read_text() == "a file of the user's"
+
+
 def test_unlabelled_targets_get_an_expectation_and_a_distance(shifted):
     target = galaxies(2, 400, redder=0.4)
     target["zspec"] = np.nan
