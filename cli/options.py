@@ -6,15 +6,22 @@ from collections.abc import Callable
 
 import click
 
-from kphotoz.backend import import_quietly
+from kphotoz.backend import cores, import_quietly, prepare_workers
 
 
 def _set_backend(context: click.Context, parameter: click.Parameter, value: str | None):
     # Keras reads this once, when first imported, which no command does at its top.
     if value:
         os.environ["KERAS_BACKEND"] = value
+    if any(other.name == "jobs" for other in context.command.params):
+        _prepare_jobs()
     import_quietly()
     return value
+
+
+def _prepare_jobs() -> None:
+    if cores() > 1 and os.environ.get("KPHOTOZ_JOBS") != "1":
+        prepare_workers()  # their imports and those of this process run together
 
 
 def backend(function: Callable) -> Callable:

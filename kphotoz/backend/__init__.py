@@ -11,6 +11,7 @@ from kphotoz.backend.devices import (
     jit_compile,
     name,
     precision,
+    steps_per_call,
     tensorflow,
     threads,
     use_precision,
@@ -24,7 +25,13 @@ from kphotoz.backend.distribution import (
     synchronize,
 )
 from kphotoz.backend.jacobian import per_example_jacobian
-from kphotoz.backend.processes import import_quietly, silence, start_worker
+from kphotoz.backend.processes import (
+    import_quietly,
+    prepare_workers,
+    silence,
+    start_worker,
+    worker_context,
+)
 from kphotoz.backend.together import (
     broadcast,
     first_alone,
@@ -51,14 +58,17 @@ __all__ = [
     "name",
     "per_example_jacobian",
     "precision",
+    "prepare_workers",
     "process",
     "replicas",
     "silence",
     "start_worker",
+    "steps_per_call",
     "sum_over_replicas",
     "synchronize",
     "tensorflow",
     "threads",
     "use_precision",
     "use_threads",
+    "worker_context",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "jit_compile",
     "name",
     "precision",
+    "steps_per_call",
     "tensorflow",
     "threads",
     "use_precision",
@@ -32,6 +33,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 
 # Processors that multiply bfloat16 numbers, by their flags in /proc/cpuinfo.
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+_STEPS_PER_CALL = 8  # our choice
 # What TensorFlow and XLA read, once, when they first compute.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")
 
@@ -89,6 +91,15 @@ def jit_compile() -> bool:
     if chosen:
         return chosen == "1"
     return name() != "tensorflow" or bool(gpus())
+
+
+def steps_per_call() -> int:
+    """Returns how many training steps to take in one call of the compiled function.
+
+    On TensorFlow a call costs a small network a tenth of its step; signals wait for the
+    end of a call, so there are few steps in one. JAX would unroll them.
+    """
+    return _STEPS_PER_CALL if name() == "tensorflow" and _mirrors() == 1 else 1
 
 
 def _mirrors() -> int:

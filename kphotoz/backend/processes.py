@@ -7,8 +7,18 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from multiprocessing.context import BaseContext
 
-__all__ = ["import_quietly", "silence", "start_worker"]
+__all__ = [
+    "import_quietly",
+    "prepare_workers",
+    "silence",
+    "start_worker",
+    "worker_context",
+]
+
+_PRELOADED = "kphotoz.backend.preloaded"
 
 
 def silence() -> None:
@@ -39,16 +49,40 @@ def import_quietly() -> None:
             os.close(stderr)
 
 
-def start_worker(threads: int) -> None:
+def worker_context() -> BaseContext:
+    """Returns how to start processes that compute: forked from one with all imports.
+
+    That one, a process of its own, has computed nothing yet and holds no data; where
+    there is no such thing every process starts from nothing.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PRELOADED])
+    return context
+
+
+def prepare_workers() -> None:
+    """Begins with the imports of `worker_context`, beside those of this process.
+
+    KERAS_BACKEND must be set; other variables may still change.
+    """
+    if worker_context().get_start_method() == "forkserver":
+        importlib.import_module("multiprocessing.forkserver").ensure_running()
+
+
+def start_worker(threads: int, environment: Mapping[str, str]) -> None:
     """Prepares a new process to compute for another one, and to end with it.
 
     Args:
         threads: int > 0. Threads to compute with.
+        environment: variables of the other one.
     """
     from kphotoz.backend import devices
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent is told, and ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.update(environment)
     silence()
     devices.use_threads(threads)
     import_quietly()

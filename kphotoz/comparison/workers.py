@@ -11,10 +11,10 @@ from kphotoz import backend
 from kphotoz.comparison.plan import Job
 from kphotoz.errors import InputError
 
-__all__ = ["choose_count", "run_apart"]
+__all__ = ["choose_count", "processes", "run_apart"]
 
 _MOST = 4  # processes; the base of a seed, which others wait for, needs threads
-_JOBS = 4  # that a process must have for its start to pay
+_JOBS = 3  # that a process must have for its start to pay
 # A process with its libraries and a small network [byte], and copies of the data in it.
 _PROCESS, _COPIES = 1.5e9, 3
 _SHARE = 0.75  # of the memory; the rest is for others
@@ -43,6 +43,20 @@ def _memory() -> float:
     return min(found, limit)
 
 
+def processes(count: int) -> futures.ProcessPoolExecutor:
+    """Returns processes for Python's `with`, each with its share of the threads.
+
+    Args:
+        count: int > 0.
+    """
+    return futures.ProcessPoolExecutor(
+        count,
+        backend.worker_context(),
+        initializer=backend.start_worker,
+        initargs=(max(1, backend.threads() // count), dict(os.environ)),
+    )
+
+
 def run_apart(
     planned: Sequence[Job],
     needs: Callable[[Job], set[Job]],
@@ -63,12 +77,7 @@ def run_apart(
         InputError: a process was killed.
     """
     waiting, ended, running = list(planned), set(), {}
-    with futures.ProcessPoolExecutor(
-        count,
-        multiprocessing.get_context("spawn"),
-        initializer=backend.start_worker,
-        initargs=(max(1, backend.threads() // count),),
-    ) as pool:
+    with processes(count) as pool:
         try:
             while waiting or running:
                 ready = [job for job in waiting if needs(job) <= ended]

@@ -1,5 +1,6 @@
 """Writes what a comparison found: JSON, CSV, predictions, figures, one page."""
 
+import functools
 import json
 import pathlib
 
@@ -11,6 +12,7 @@ from kphotoz.comparison.answer import answer, crossover
 from kphotoz.comparison.deployment import Weights, neighbour_weights
 from kphotoz.comparison.remarks import remarks
 from kphotoz.comparison.strata import missing_columns
+from kphotoz.comparison.workers import processes
 from kphotoz.files import write_json
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
@@ -73,8 +75,22 @@ def _write(comparison: dict, tables: Tables, out: pathlib.Path) -> None:
     report.write_csv(comparison, out / "comparison.csv")
     predictions = _predictions(tables)
     write_parquet(out / "predictions.parquet", predictions)
-    figures = report.write_figures(comparison, predictions, out / "figures")
+    figures = _figures(comparison, predictions, out)
     report.write_html(comparison, figures, out / "report.html")
+
+
+def _figures(
+    comparison: dict, predictions: dict[str, np.ndarray], out: pathlib.Path
+) -> list[pathlib.Path]:
+    """Draws as many figures at once as jobs were run."""
+    draw = functools.partial(
+        report.write_figures, comparison, predictions, out / "figures"
+    )
+    count = comparison["environment"].get("jobs_at_once", 1)
+    if count == 1:
+        return draw()
+    with processes(count) as pool:
+        return draw(pool.map)
 
 
 def _environment(out: pathlib.Path) -> dict:

@@ -1,8 +1,9 @@
 """Writes the figures of a comparison, each with the caption the page prints."""
 
+import functools
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ def write_figures(
     comparison: Mapping[str, Any],
     predictions: Mapping[str, np.ndarray] | None,
     folder: str | os.PathLike,
+    each: Callable[[Callable, list], Iterable] = map,
 ) -> list[pathlib.Path]:
     """Writes PNG figures and their captions; returns the paths in page order.
 
@@ -28,6 +30,8 @@ def write_figures(
         predictions: the columns of predictions.parquet, or None: then the figures that
             need single objects are left out.
         folder: made if missing. Captions go to captions.json beside the figures.
+        each: calls a function with every figure to draw, as `map` does, or the `map`
+            of an executor to draw several at once. [default: map]
     """
     folder = pathlib.Path(folder)
     content = Content(comparison)
@@ -37,24 +41,31 @@ def write_figures(
     panel = _panel(content, predictions, case)
     both = next((one for one in content.cases if one[0] == "both"), None)
     whole = _panel(content, predictions, both) if both else None
-    made = [
-        _bars(content, content.headline, folder / "bars.png"),
-        panel
-        and redshift_figures.redshifts(content, panel, case, folder / "redshifts.png"),
+    bars = functools.partial(_bars, content)
+    redshifts = functools.partial(redshift_figures.redshifts, content)
+    drawn = [
+        functools.partial(bars, content.headline, folder / "bars.png"),
+        panel and functools.partial(redshifts, panel, case, folder / "redshifts.png"),
         whole
-        and redshift_figures.redshifts(
-            content, whole, both, folder / "redshifts_both.png"
+        and functools.partial(redshifts, whole, both, folder / "redshifts_both.png"),
+        panel
+        and functools.partial(
+            redshift_figures.trends, content, panel, case, folder / "trends.png"
         ),
-        panel and redshift_figures.trends(content, panel, case, folder / "trends.png"),
-        bar_figures.forgetting(content, folder / "forgetting.png"),
-        curve_figures.fractions(content, folder / "fractions.png"),
-        curve_figures.costs(content, folder / "costs.png"),
+        functools.partial(bar_figures.forgetting, content, folder / "forgetting.png"),
+        functools.partial(curve_figures.fractions, content, folder / "fractions.png"),
+        functools.partial(curve_figures.costs, content, folder / "costs.png"),
     ]
     more = [metric for metric in content.metrics if metric != content.headline]
-    made += [_bars(content, name, folder / f"bars_{name}.png") for name in more]
+    drawn += [functools.partial(bars, x, folder / f"bars_{x}.png") for x in more]
+    made = each(_call, [one for one in drawn if one])
     made = [one for one in made if one]
     write_json(folder / CAPTIONS, {path.name: words for path, words in made})
     return [path for path, _ in made]
+
+
+def _call(draw: Callable) -> tuple[pathlib.Path, str] | None:
+    return draw()
 
 
 def _panel(content: Content, predictions, case: tuple[str, str]):

@@ -86,7 +86,7 @@ def outputs(model: keras.Model, sample: "data.Sample") -> np.ndarray:
 def _outputs_alone(model: keras.Model, sample: "data.Sample") -> np.ndarray:
     """Returns the outputs on one device; a data set and its iterator cost more."""
     count = len(sample)
-    size = min(count, _EVALUATION_BATCH)
+    size = math.ceil(count / math.ceil(count / _EVALUATION_BATCH))
     # The last batch is filled up: another shape would be compiled anew.
     rows = np.minimum(np.arange(count + -count % size), count - 1)
     found = [
@@ -172,7 +172,12 @@ def _compile(
 ) -> None:
     rule = optimizer.build(settings, steps)
     loss = task.loss(settings.loss)
-    model.compile(optimizer=rule, loss=loss, jit_compile=backend.jit_compile())
+    model.compile(
+        optimizer=rule,
+        loss=loss,
+        jit_compile=backend.jit_compile(),
+        steps_per_execution=backend.steps_per_call(),
+    )
     rule.build(model.trainable_variables)
 
 

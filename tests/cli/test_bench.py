@@ -38,6 +38,7 @@ def test_input_tells_the_ratio_of_the_two_sides_in_one_run(kphotoz, survey):
 @pytest.mark.large  # TensorFlow takes a minute to compile the network with XLA
 def test_step_prints_a_line_for_each_side_and_the_fastest(kphotoz, survey):
     words = ["bench", "step", survey, "--batch-size=4", "--steps=1", "--repeats=1"]
+    words += ["--precision=mixed_bfloat16"]
     *lines, last = kphotoz(*words).splitlines()
     jits = [", jit"] if keras.backend.backend() == "jax" else ["", ", jit"]
     wanted = [f"{p}{jit}" for p in ("float32", "mixed_bfloat16") for jit in jits]

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from kphotoz import backend
 from kphotoz.comparison import workers
 from kphotoz.comparison.plan import Job
 from kphotoz.errors import InputError
@@ -31,6 +32,13 @@ def test_a_job_starts_when_what_it_needs_has_ended():
     ended = run(time.monotonic, ())
     assert set(ended) == {BASE, LORA, OTHER}
     assert ended[LORA] > ended[BASE]
+
+
+def test_processes_see_the_variables_of_the_one_that_asks(monkeypatch):
+    backend.prepare_workers()  # before the variable is there
+    monkeypatch.setenv("KPHOTOZ_TOLD", "late")
+    with workers.processes(1) as pool:
+        assert pool.submit(os.getenv, "KPHOTOZ_TOLD").result() == "late"
 
 
 @pytest.mark.large
@@ -82,6 +90,7 @@ def _children(pid):
         (16e9, 8, 40, 4),  # never more than four
         (16e9, 2, 40, 2),  # one a core
         (16e9, 8, 8, 2),  # a process must have some jobs
+        (16e9, 2, 7, 2),  # a base and six regimes
         (3e9, 8, 40, 1),  # room for one
         (16e9, 8, 1, 1),
     ],

@@ -1,5 +1,9 @@
 """Beam writes what `predict` writes, on workers of its own."""
 
+import json
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -10,14 +14,20 @@ from kphotoz.errors import InputError
 from kphotoz.prediction import load_run, predict
 from kphotoz.prediction.beam import predict_on_beam
 
-TWO_WORKERS = {
-    mode: [
-        "--runner=DirectRunner",
-        "--direct_num_workers=2",
-        f"--direct_running_mode={mode}",
-    ]
-    for mode in ("multi_processing", "multi_threading")
-}
+# A process of its own, as for users: Beam's threads do not share one with what other
+# tests have loaded and started.
+PROGRAM = """
+import json, sys
+from kphotoz.data.file_spec import FileSpec
+from kphotoz.prediction.beam import predict_on_beam
+
+mode, run, out, *files = sys.argv[1:]
+sources = [FileSpec.create(file=file, bands=tuple("griz")) for file in files]
+options = ["--runner=DirectRunner", "--direct_num_workers=2"]
+options += [f"--direct_running_mode={mode}"]
+summary = predict_on_beam(run, sources, out, options=options, batch_size=2)
+print(json.dumps([summary.rows, summary.flagged, summary.engine]))
+"""
 
 
 @pytest.fixture
@@ -62,17 +72,22 @@ def test_two_workers_write_what_predict_writes(run, sources, tmp_path, mode):
     model, _ = load_run(run)
     whole = predict(model, sources, tmp_path / "p.parquet", batch_size=2)
     out = tmp_path / "many"
-    options = {"batch_size": 2, "options": TWO_WORKERS[mode]}
-    summary = predict_on_beam(run, sources, out, **options)
-    assert summary.rows == 70 and summary.flagged == {"all_zero_image": 2}
-    assert summary.engine == whole.engine
+    files = [source.file for source in sources]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM, mode, run, out, *files],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == [70, {"all_zero_image": 2}, whole.engine]
     found, wanted = by_row(out), by_row(tmp_path / "p.parquet")
     assert found.schema.equals(wanted.schema)
     for name in wanted.column_names:  # NaN is what both say of unusable rows
         np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
     assert np.ptp(found["z_pred"].to_numpy()[:5]) > 1e-3
     with pytest.raises(InputError, match="without predictions"):
-        predict_on_beam(run, sources, out, **options)
+        predict_on_beam(run, sources, out)
 
 
 def test_inputs_that_do_not_fit_are_refused_before_any_work(run, make_file, tmp_path):

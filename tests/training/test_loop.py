@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from kphotoz import adapters
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import loop
 from kphotoz.training.schedule import Plateau
@@ -84,6 +85,33 @@ def test_a_killed_run_resumes_to_the_bits_of_an_undisturbed_one(
     assert seen[0].startswith("epoch 3/")  # two epochs were not repeated
     assert outcome.history == expected.history
     for a, b in zip(weights(whole), weights(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def adapted():
+    """A network with a convolution and a dense layer in the factored form."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(16, 3, strides=4, name="conv")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(1, name="out")(keras.layers.Dense(16, name="dense")(x))
+    keras.utils.set_random_seed(1)
+    options = {"rank": 2, "seed": 3, "formulation": "factored"}
+    return adapters.apply(keras.Model(inputs, outputs), targets="conv|dense", **options)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX takes single steps")
+@pytest.mark.parametrize("make", [network, adapted])
+def test_steps_taken_together_end_in_the_bits_of_single_ones(
+    samples, monkeypatch, make
+):
+    found = []
+    for steps in (3, 1):  # 4 steps an epoch: the last call is shorter
+        monkeypatch.setattr(loop.backend, "steps_per_call", lambda x=steps: x)
+        keras.utils.set_random_seed(0)
+        model = make()
+        loop.train(model, *samples, task=TASK, settings=SETTINGS, seed=5)
+        found.append(weights(model))
+    for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
