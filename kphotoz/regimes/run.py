@@ -110,11 +110,12 @@ def run(
         )
     result = _finish(model, None, outcome, start)
     if regime.refits:
-        return _refitted(result, samples, experiment, settings)
+        return _refitted(regime, result, samples, experiment, settings)
     return result
 
 
 def _refitted(
+    regime: Regime,
     result: Result,
     samples: tuple["data.Sample", "data.Sample"],
     experiment: Experiment,
@@ -124,7 +125,9 @@ def _refitted(
     start, model = time.monotonic(), result.model
     if adapters.count(model):
         model = adapters.merge(model)
-    model, score = refit(model, samples, experiment.task, settings)
+    both = regime.data == "source+target"
+    source_rows = len(experiment.source["train"]) if both else 0
+    model, score = refit(model, samples, experiment.task, settings, source_rows)
     cost = result.cost
     cost["trainable_parameters"] = max(
         cost["trainable_parameters"], last_linear(model).count_params()
