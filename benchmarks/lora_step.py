@@ -9,9 +9,9 @@ with autocast for bfloat16; full fine-tuning in Keras. Like for like: rank 4 on 
 convolution and linear layer that kphotoz adapts, batch normalisation in inference mode
 in all but full fine-tuning, no dropout, AdamW, no jit. The Keras sides take turns step
 by step in one process, the base and the merged models likewise in predictions; PEFT has
-a process between them. Peak memory is that of processes with one side alone. Where a
-CPU has no bfloat16 instructions only float32 is measured. The last line is JSON:
-medians and ratios.
+a process between them. Ratios are of steps in the same time: 2 is twice as many. Peak
+memory is that of processes with one side alone. Where a CPU has no bfloat16
+instructions only float32 is measured. The last line is JSON: medians and ratios.
 
     python benchmarks/lora_step.py --quick
     python benchmarks/lora_step.py --peft /path/to/python/with/torch/and/peft
@@ -33,7 +33,10 @@ import time
 BANDS, SIZE, RANK = 5, 64, 4
 # Of the small vision transformer.
 PATCH, WIDTH, DEPTH, HEADS, MLP = 8, 192, 6, 3, 768
-FORMS = ["kphotoz-folded", "kphotoz-kernel"]
+# Beside the pair that is compared: normalisations folded, as `kphotoz fit` trains; the
+# summed kernel's whole gradient; and no gradient of any kernel but the first layer's, a
+# bound for whatever a layer does.
+MORE = ["kphotoz-folded", "kphotoz-kernel", "bound"]
 AIMS = {
     ("enable_lora", "bfloat16"): 1.4,
     ("enable_lora", "float32"): 1.1,
@@ -88,6 +91,11 @@ def keras_side(side: str, name: str):
         if side == "kphotoz-folded":
             adapters.fold_training(model)
         return model
+    if side == "bound":
+        _, *others = (x for x in walk(base).values() if x.weights)
+        for layer in others:
+            layer.trainable = False
+        return base
     chosen = {c.path for c in adapters.plan(base, RANK) if not c.skipped}
     for path, layer in walk(base).items():
         if path in chosen:
@@ -209,7 +217,7 @@ def measure(python: str, *arguments: str) -> dict:
 def compare(options: argparse.Namespace) -> tuple[dict, dict]:
     """Returns {(model, precision, side): seconds of each turn}, and peaks in GB."""
     pair = ["enable_lora", "kphotoz"]
-    sides = "+".join(pair if options.quick else ["full", *pair, *FORMS])
+    sides = "+".join(pair if options.quick else ["full", *pair, *MORE])
     seconds: dict = {}
     peaks: dict = {}
     for name, precision in itertools.product(options.models, options.precisions):
@@ -239,14 +247,17 @@ def last_line(seconds: dict, peaks: dict, batch: int) -> dict:
     """Returns the medians and the ratios."""
     median = {key: statistics.median(turns) for key, turns in seconds.items()}
     ratios = {}
-    for (name, precision, side), each in median.items():
-        key = f"{name} {precision}"
-        if side in ("merged", "merged-folded"):
-            plain = median[name, precision, "base"]
-            ratios[f"{key} {side} over base"] = round(each / plain, 3)
-        elif side not in ("kphotoz", "base"):
-            ours = median[name, precision, "kphotoz"]
-            ratios[f"{key} over {side}"] = round(each / ours, 3)
+    for name, precision in {key[:2] for key in median}:
+        one = {s: x for (*key, s), x in median.items() if key == [name, precision]}
+        for side in ("merged", "merged-folded"):
+            if side in one:
+                key = f"{name} {precision} {side} over base"
+                ratios[key] = round(one[side] / one["base"], 3)
+        for ours in ("kphotoz", "kphotoz-folded"):
+            for side in {"full", "enable_lora", "peft", "bound"} & set(one):
+                if ours in one:
+                    key = f"{name} {precision} {ours} over {side}"
+                    ratios[key] = round(one[side] / one[ours], 3)
     peak = {key: statistics.median(turns) for key, turns in peaks.items()}
     for name, precision, side in peak:
         if side == "enable_lora":
@@ -258,7 +269,7 @@ def last_line(seconds: dict, peaks: dict, batch: int) -> dict:
             " ".join(key): round(batch / each, 1) for key, each in median.items()
         },
         "peak_gb": {" ".join(key): round(each, 3) for key, each in peak.items()},
-        "ratios": ratios,
+        "ratios": dict(sorted(ratios.items())),
         "aims": {" ".join(key): value for key, value in AIMS.items()},
         "batch": batch,
         "bfloat16_instructions": has_bfloat16(),

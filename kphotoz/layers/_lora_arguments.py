@@ -12,6 +12,8 @@ STARTS = ("zero", "pissa")
 # A thin operation costs as much as one of this many channels: it uses matrix units
 # badly. Measured with benchmarks/lora_step.py on a 2-core CPU, bfloat16 and float32.
 _THIN = 32
+# Passes over an activation, in multiplications an entry.
+_PASSES = 500
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
@@ -94,14 +96,16 @@ def cheapest(inputs: int, outputs: int, width: int) -> str:
 
     "kernel" forms the gradient of the kernel, inputs × outputs at each place;
     "factored" a thin operation and its gradient, 2 × inputs × width, and two products
-    with B, 2 × width × outputs. A width below 32 costs as much as 32.
+    with B, 2 × width × outputs, and passes over its wide product with B, 500 × outputs.
+    A width below 32 costs as much as 32. Both numbers are our choice, after
+    docs/results/lora_step.md.
 
     Args:
         inputs, outputs: int. Of the kernel as a matrix.
         width: int. Rank, times the groups of a convolution.
     """
     width = max(width, _THIN)
-    thin = 2 * width * (inputs + outputs)
+    thin = 2 * width * (inputs + outputs) + _PASSES * outputs
     return "factored" if thin < inputs * outputs else "kernel"
 
 
