@@ -49,9 +49,11 @@ def test_a_shallower_survey_is_told_from_its_like_and_its_like_is_not(
     assert found["1 mag shallower, classifier"]["share"] == 1.0
 
 
+@pytest.mark.large
 def test_correlations_of_shift_and_loss_are_of_every_measure(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     found = run("shift_and_loss")
     assert found["targets"] == 11 and found["networks"] == 1
     for measure in found["correlations"].values():
         assert all(-1 <= value <= 1 for value in measure.values())
+    assert sum(sum(ways.values()) for ways in found["best"].values()) == 11
