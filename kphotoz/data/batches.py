@@ -132,7 +132,7 @@ def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     tf = devices.tensorflow()
     options = tf.data.Options()
     options.deterministic = True
-    # Batches are few and simple: looking for a better pipeline costs more than it gains.
+    # Epochs are short: looking for a better pipeline costs more than it gains.
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
     # Batches are already in their final form: sharding by file would do nothing good.
