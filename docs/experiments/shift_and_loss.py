@@ -93,15 +93,16 @@ def experiment(pool, changes, seed, epochs) -> list[dict[str, float]]:
     return rows
 
 
-def trained(inputs, z, seed, epochs) -> keras.Model:
+def trained(inputs, z, seed, epochs, batch_size=256) -> keras.Model:
     """Returns a network fitted to exact labels."""
     model = models.build_photoz(
         {"name": "catalog_mlp"}, inputs, z, bands=BANDS, pixel_scale=None, seed=seed
     )
-    rate = keras.optimizers.schedules.CosineDecay(4e-3, epochs * len(z) // 256 + 1)
+    steps = epochs * len(z) // batch_size + 1
+    rate = keras.optimizers.schedules.CosineDecay(4e-3, steps)
     model.compile(keras.optimizers.Adam(rate), "mae")
     keras.utils.set_random_seed(seed)
-    model.fit(inputs, z, epochs=epochs, batch_size=256, verbose=0)
+    model.fit(inputs, z, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
 
 
@@ -154,7 +155,7 @@ def adapted(model, target, seed) -> dict[str, float]:
     tuned.set_weights(model.get_weights())
     tuned.compile(keras.optimizers.Adam(1e-3), "mae")
     tuned.fit(known["inputs"], known["label"], epochs=20, batch_size=32, verbose=0)
-    new = trained(known["inputs"], known["label"], seed, 200)
+    new = trained(known["inputs"], known["label"], seed, 40, 32)
     networks = (model, kernel.refit(), tuned, new)
     return {
         way: typical_error(network.predict(held["inputs"], verbose=0)[:, 0], held["z"])
