@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--float32", action="store_true", help="On any device.")
+    parser.add_argument("--sides", nargs="+", help="Only these, kphotoz among them.")
     options = parser.parse_args()
     if options.quick:
         options.repeats, options.epochs, options.seeds = 1, 3, 1
@@ -124,6 +125,8 @@ def main() -> None:
     }
     if not options.quick:
         sides["kphotoz-one"] = lambda: kphotoz(options, 1)
+    if options.sides:
+        sides = {side: sides[side] for side in options.sides}
     seconds, scores = {side: [] for side in sides}, {}
     for number in range(options.repeats):
         for side, work in sides.items():
