@@ -7,11 +7,13 @@ times as many as `enable_lora`. docs/results/lora_step.md says what was reached.
 Rivals: `enable_lora` of Keras 3 on the same layers; PEFT on PyTorch, channels last,
 with autocast for bfloat16; full fine-tuning in Keras. Like for like: rank 4 on every
 convolution and linear layer that kphotoz adapts, batch normalisation in inference mode
-in all but full fine-tuning, no dropout, AdamW, no jit. The Keras sides take turns step
-by step in one process, the base and the merged models likewise in predictions; PEFT has
-a process between them. Peak memory is that of processes with one side alone. Where a
-CPU has no bfloat16 instructions only float32 is measured. The last line is JSON:
-medians and ratios.
+in all but full fine-tuning, no dropout, AdamW, no jit. `kphotoz` is the model as
+`apply` returns it; `kphotoz-folded` is as `kphotoz fit` trains it, with normalisations
+folded and activations fused; `enable_lora-fused` is Keras' with `fuse_training`, to
+tell the two apart. The Keras sides take turns step by step in one process, the base and
+the merged models likewise in predictions; PEFT has a process between them. Peak memory
+is that of processes with one side alone. Where a CPU has no bfloat16 instructions only
+float32 is measured. The last line is JSON: medians and ratios.
 
     python benchmarks/lora_step.py --quick
     python benchmarks/lora_step.py --peft /path/to/python/with/torch/and/peft
@@ -33,7 +35,7 @@ import time
 BANDS, SIZE, RANK = 5, 64, 4
 # Of the small vision transformer.
 PATCH, WIDTH, DEPTH, HEADS, MLP = 8, 192, 6, 3, 768
-FORMS = ["kphotoz-folded", "kphotoz-kernel"]
+FORMS = ["kphotoz-folded", "kphotoz-kernel", "enable_lora-fused"]
 AIMS = {
     ("enable_lora", "bfloat16"): 1.4,
     ("enable_lora", "float32"): 1.1,
@@ -87,6 +89,7 @@ def keras_side(side: str, name: str):
         model = adapters.apply(base, RANK, formulation=form)
         if side == "kphotoz-folded":
             adapters.fold_training(model)
+            adapters.fuse_training(model)
         return model
     chosen = {c.path for c in adapters.plan(base, RANK) if not c.skipped}
     for path, layer in walk(base).items():
@@ -100,6 +103,8 @@ def keras_side(side: str, name: str):
             for variable in layer.weights:
                 if not any(variable.path.startswith(f"{p}/") for p in chosen):
                     variable.trainable = False
+    if side == "enable_lora-fused":
+        adapters.fuse_training(base)
     return base
 
 
@@ -223,7 +228,7 @@ def compare(options: argparse.Namespace) -> tuple[dict, dict]:
             del found["peak_gb"]
             for side, each in found.items():
                 seconds.setdefault((name, precision, side), []).append(each)
-            for side in pair:  # alone, for the peak
+            for side in (*pair, "kphotoz-folded"):  # alone, for the peak
                 one = measure(sys.executable, side, *what[:3], "2")
                 peaks.setdefault((name, precision, side), []).append(one["peak_gb"])
     return seconds, peaks
@@ -236,22 +241,25 @@ def has_bfloat16() -> bool:
 
 
 def last_line(seconds: dict, peaks: dict, batch: int) -> dict:
-    """Returns the medians and the ratios."""
+    """Returns the medians and the ratios: of steps a second, seconds and memory."""
     median = {key: statistics.median(turns) for key, turns in seconds.items()}
+    peak = {key: statistics.median(turns) for key, turns in peaks.items()}
     ratios = {}
     for (name, precision, side), each in median.items():
         key = f"{name} {precision}"
         if side in ("merged", "merged-folded"):
             plain = median[name, precision, "base"]
             ratios[f"{key} {side} over base"] = round(each / plain, 3)
-        elif side not in ("kphotoz", "base"):
-            ours = median[name, precision, "kphotoz"]
-            ratios[f"{key} over {side}"] = round(each / ours, 3)
-    peak = {key: statistics.median(turns) for key, turns in peaks.items()}
-    for name, precision, side in peak:
-        if side == "enable_lora":
-            ours = peak[name, precision, "kphotoz"] / peak[name, precision, side]
-            ratios[f"{name} {precision} memory over enable_lora"] = round(ours, 3)
+        elif side != "base":
+            for ours in ("kphotoz", "kphotoz-folded"):
+                if ours != side and (name, precision, ours) in median:
+                    ratio = each / median[name, precision, ours]
+                    ratios[f"{key} {ours} over {side}"] = round(ratio, 3)
+    for (name, precision, side), each in peak.items():
+        if side != "enable_lora":
+            ratio = each / peak[name, precision, "enable_lora"]
+            key = f"{name} {precision} memory of {side} over enable_lora"
+            ratios[key] = round(ratio, 3)
     names = ("keras", "tensorflow", "jax", "kphotoz")
     return {
         "images_per_second": {

@@ -166,6 +166,7 @@ def _prepare(
             seed=seed,
         )
         adapters.fold_training(model)
+        adapters.fuse_training(model)
         return model
     return let_move(model, what)
 
