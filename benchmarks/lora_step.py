@@ -7,11 +7,13 @@ times as many as `enable_lora`. docs/results/lora_step.md says what was reached.
 Rivals: `enable_lora` of Keras 3 on the same layers; PEFT on PyTorch, channels last,
 with autocast for bfloat16; full fine-tuning in Keras. Like for like: rank 4 on every
 convolution and linear layer that kphotoz adapts, batch normalisation in inference mode
-in all but full fine-tuning, no dropout, AdamW, no jit. The Keras sides take turns step
-by step in one process, the base and the merged models likewise in predictions; PEFT has
-a process between them. Ratios are of steps in the same time: 2 is twice as many. Peak
-memory is that of processes with one side alone. Where a CPU has no bfloat16
-instructions only float32 is measured. The last line is JSON: medians and ratios.
+in all but full fine-tuning, no dropout, AdamW, no jit. `kphotoz` is the model as
+`apply` returns it; `kphotoz-folded` the same after `fold_training` and `fuse_training`;
+`enable_lora-fused` is Keras' after `fuse_training`, to tell the two apart; `bound` has
+no gradient of any kernel but the first layer's. The Keras sides take turns step by step in one process, the base and
+the merged models likewise in predictions; PEFT has a process between them. Peak memory
+is that of processes with one side alone. Where a CPU has no bfloat16 instructions only
+float32 is measured. The last line is JSON: medians and ratios.
 
     python benchmarks/lora_step.py --quick
     python benchmarks/lora_step.py --peft /path/to/python/with/torch/and/peft
@@ -33,10 +35,7 @@ import time
 BANDS, SIZE, RANK = 5, 64, 4
 # Of the small vision transformer.
 PATCH, WIDTH, DEPTH, HEADS, MLP = 8, 192, 6, 3, 768
-# Beside the pair that is compared: normalisations folded, as `kphotoz fit` trains; the
-# summed kernel's whole gradient; and no gradient of any kernel but the first layer's, a
-# bound for whatever a layer does.
-MORE = ["kphotoz-folded", "kphotoz-kernel", "bound"]
+FORMS = ["kphotoz-folded", "kphotoz-kernel", "enable_lora-fused", "bound"]
 AIMS = {
     ("enable_lora", "bfloat16"): 1.4,
     ("enable_lora", "float32"): 1.1,
@@ -90,6 +89,7 @@ def keras_side(side: str, name: str):
         model = adapters.apply(base, RANK, formulation=form)
         if side == "kphotoz-folded":
             adapters.fold_training(model)
+            adapters.fuse_training(model)
         return model
     if side == "bound":
         _, *others = (x for x in walk(base).values() if x.weights)
@@ -108,6 +108,8 @@ def keras_side(side: str, name: str):
             for variable in layer.weights:
                 if not any(variable.path.startswith(f"{p}/") for p in chosen):
                     variable.trainable = False
+    if side == "enable_lora-fused":
+        adapters.fuse_training(base)
     return base
 
 
@@ -217,7 +219,7 @@ def measure(python: str, *arguments: str) -> dict:
 def compare(options: argparse.Namespace) -> tuple[dict, dict]:
     """Returns {(model, precision, side): seconds of each turn}, and peaks in GB."""
     pair = ["enable_lora", "kphotoz"]
-    sides = "+".join(pair if options.quick else ["full", *pair, *MORE])
+    sides = "+".join(pair if options.quick else ["full", *pair, *FORMS])
     seconds: dict = {}
     peaks: dict = {}
     for name, precision in itertools.product(options.models, options.precisions):
@@ -231,7 +233,7 @@ def compare(options: argparse.Namespace) -> tuple[dict, dict]:
             del found["peak_gb"]
             for side, each in found.items():
                 seconds.setdefault((name, precision, side), []).append(each)
-            for side in pair:  # alone, for the peak
+            for side in (*pair, "kphotoz-folded"):  # alone, for the peak
                 one = measure(sys.executable, side, *what[:3], "2")
                 peaks.setdefault((name, precision, side), []).append(one["peak_gb"])
     return seconds, peaks
@@ -244,32 +246,32 @@ def has_bfloat16() -> bool:
 
 
 def last_line(seconds: dict, peaks: dict, batch: int) -> dict:
-    """Returns the medians and the ratios."""
+    """Returns the medians and the ratios: of steps a second, seconds and memory."""
     median = {key: statistics.median(turns) for key, turns in seconds.items()}
-    ratios = {}
-    for name, precision in {key[:2] for key in median}:
-        one = {s: x for (*key, s), x in median.items() if key == [name, precision]}
-        for side in ("merged", "merged-folded"):
-            if side in one:
-                key = f"{name} {precision} {side} over base"
-                ratios[key] = round(one[side] / one["base"], 3)
-        for ours in ("kphotoz", "kphotoz-folded"):
-            for side in {"full", "enable_lora", "peft", "bound"} & set(one):
-                if ours in one:
-                    key = f"{name} {precision} {ours} over {side}"
-                    ratios[key] = round(one[side] / one[ours], 3)
     peak = {key: statistics.median(turns) for key, turns in peaks.items()}
-    for name, precision, side in peak:
-        if side == "enable_lora":
-            ours = peak[name, precision, "kphotoz"] / peak[name, precision, side]
-            ratios[f"{name} {precision} memory over enable_lora"] = round(ours, 3)
+    ratios = {}
+    for (name, precision, side), each in median.items():
+        key = f"{name} {precision}"
+        if side in ("merged", "merged-folded"):
+            plain = median[name, precision, "base"]
+            ratios[f"{key} {side} over base"] = round(each / plain, 3)
+        elif side != "base":
+            for ours in ("kphotoz", "kphotoz-folded"):
+                if ours != side and (name, precision, ours) in median:
+                    ratio = each / median[name, precision, ours]
+                    ratios[f"{key} {ours} over {side}"] = round(ratio, 3)
+    for (name, precision, side), each in peak.items():
+        if side != "enable_lora":
+            ratio = each / peak[name, precision, "enable_lora"]
+            key = f"{name} {precision} memory of {side} over enable_lora"
+            ratios[key] = round(ratio, 3)
     names = ("keras", "tensorflow", "jax", "kphotoz")
     return {
         "images_per_second": {
             " ".join(key): round(batch / each, 1) for key, each in median.items()
         },
         "peak_gb": {" ".join(key): round(each, 3) for key, each in peak.items()},
-        "ratios": dict(sorted(ratios.items())),
+        "ratios": ratios,
         "aims": {" ".join(key): value for key, value in AIMS.items()},
         "batch": batch,
         "bfloat16_instructions": has_bfloat16(),

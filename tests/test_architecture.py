@@ -32,6 +32,7 @@ BESIDE = {
     ("recipes", "training"),
     ("prediction", "training"),
     ("prediction", "adapters"),
+    ("adapters", "backend"),
     ("layers", "features"),
     ("files", "errors"),
     ("fits_files", "untrusted"),

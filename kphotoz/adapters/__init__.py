@@ -8,6 +8,7 @@ from kphotoz.adapters.bank import AdapterBank
 from kphotoz.adapters.building import apply
 from kphotoz.adapters.convert import from_peft, to_peft
 from kphotoz.adapters.folding import fold, fold_training
+from kphotoz.adapters.fusing import fuse_training
 from kphotoz.adapters.inventory import count, merge, report
 from kphotoz.adapters.keras_lora import from_keras_lora
 from kphotoz.adapters.lora_plus import lora_plus, lora_plus_class
@@ -35,6 +36,7 @@ __all__ = [
     "from_keras_lora",
     "from_peft",
     "frozen_changed",
+    "fuse_training",
     "load",
     "lora_plus",
     "lora_plus_class",

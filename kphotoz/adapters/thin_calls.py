@@ -22,7 +22,7 @@ class ThinCalls:
     """
 
     def __init__(self) -> None:
-        self._factors: dict[int, LowRank] = {}
+        self._factors: dict[int, LowRank | None] = {}
         self._now: dict[int, tuple] = {}
 
     def install(self, layer: keras.Layer, entry: dict, factors: LowRank) -> None:
@@ -39,15 +39,17 @@ class ThinCalls:
         twin.base_kernel, twin.bias = layer.kernel, layer.bias
         for name, variable in factors.adapter_variables().items():
             setattr(twin, name, variable)
-        if twin.chosen(training=True) != "factored":
-            return
+        factored = twin.chosen(training=True) == "factored"
         own, now = layer.call, self._now
-        self._factors[id(layer)] = factors
+        self._factors[id(layer)] = factors if factored else None
 
         def call(inputs, *args: Any, **kwargs: Any):
             if id(layer) not in now:
                 return own(inputs, *args, **kwargs)
-            return twin.finished(twin.factored(inputs, *now[id(layer)]))
+            twin.activation = layer.activation
+            if factored:
+                return twin.finished(twin.factored(inputs, *now[id(layer)]))
+            return twin.finished(twin.applied(inputs, layer.kernel))
 
         layer.call = call
 
@@ -56,6 +58,9 @@ class ThinCalls:
         """Within it the replaced calls run, if the model trains."""
         if training:
             for key, factors in self._factors.items():
+                if factors is None:
+                    self._now[key] = ()
+                    continue
                 # Read now: `convert_to_tensor` of a Variable is that Variable on
                 # TensorFlow, which within the scope already has the update.
                 kernel = ops.stop_gradient(factors.base_kernel)

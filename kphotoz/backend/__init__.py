@@ -25,6 +25,7 @@ from kphotoz.backend.distribution import (
     synchronize,
 )
 from kphotoz.backend.jacobian import per_example_jacobian
+from kphotoz.backend.one_pass import in_one_pass, joins_passes
 from kphotoz.backend.processes import (
     import_quietly,
     prepare_workers,
@@ -54,7 +55,9 @@ __all__ = [
     "has_accelerator",
     "has_bfloat16",
     "import_quietly",
+    "in_one_pass",
     "jit_compile",
+    "joins_passes",
     "name",
     "per_example_jacobian",
     "precision",

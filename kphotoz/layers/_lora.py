@@ -33,7 +33,7 @@ from kphotoz.layers._forms import form_of_kernel
 from kphotoz.layers._lora_arguments import (
     STARTS,
     FactorUniform,
-    cheapest,
+    cheapest_product,
     check_alpha,
     check_dropout,
     check_formulation,
@@ -134,7 +134,8 @@ class LoRAMixin(LowRank):
         chosen = self.chosen(training)
         if chosen == "kernel":
             summed = ops.add(self.base_kernel, self.update())
-            return self._apply(inputs, self._cast(self._folded(summed)))
+            summed = self._cast(self._folded(summed))
+            return (self._step if training else self._apply)(inputs, summed)
         added = self.added()
         if chosen == "factored":
             return self.factored(inputs, self.base_kernel, added)
@@ -149,6 +150,19 @@ class LoRAMixin(LowRank):
             outputs = self._times(outputs, self._cast(self.affine()[0]))
         return self._rescaled(outputs, self.base_kernel, added)
 
+    def _step(self, inputs, kernel):
+        """Returns what `_apply` does, by the fastest operations for a training step."""
+        return self._apply(inputs, kernel)
+
+    def applied(self, inputs, kernel):
+        """Returns the outputs of a training step without bias and activation.
+
+        Args:
+            inputs: tensor.
+            kernel: the effective kernel, in any dtype.
+        """
+        return self._step(inputs, self._cast(kernel))
+
     def factored(self, inputs, kernel, added):
         """Returns the outputs without bias and activation; never forms dK.
 
@@ -158,7 +172,7 @@ class LoRAMixin(LowRank):
             added: what `added` returns.
         """
         summed = ops.stop_gradient(self._folded(ops.add(kernel, added)))
-        outputs = self._apply(inputs, self._cast(summed))
+        outputs = self._step(inputs, self._cast(summed))
         thin = self._thin(ops.stop_gradient(inputs), self._cast(self.lora_a))
         b = self._cast(self._folded(self.lora_b))
         wide = self.scale * self._wide(thin, b)
@@ -174,6 +188,9 @@ class LoRAMixin(LowRank):
             bias = bias if self.bias is None else self.bias * scale + bias
             bias = self._cast(bias)
         if bias is not None:
+            fixed = self.bias is None or not self.bias.trainable
+            if fixed and getattr(self.activation, "adds_bias", False):
+                return self.activation(outputs, self._cast(self._laid_out(bias)))
             outputs = ops.add(outputs, self._laid_out(bias))
         return outputs if self.activation is None else self.activation(outputs)
 
@@ -195,8 +212,11 @@ class LoRAMixin(LowRank):
             return self.formulation if self.formulation == "two_branches" else "kernel"
         if self.formulation is not None:
             return self.formulation
-        groups = getattr(self, "groups", 1)
-        return cheapest(*self.form.matrix, self.adapter_rank * groups)
+        return self._cheapest(*self.form.matrix)
+
+    def _cheapest(self, inputs: int, outputs: int) -> str:
+        rank, dtype = self.adapter_rank, self.compute_dtype
+        return cheapest_product(inputs, outputs, rank, dtype)
 
     def _cast(self, value):
         return ops.cast(value, self.compute_dtype)

@@ -12,8 +12,10 @@ STARTS = ("zero", "pissa")
 # A thin operation costs as much as one of this many channels: it uses matrix units
 # badly. Measured with benchmarks/lora_step.py on a 2-core CPU, bfloat16 and float32.
 _THIN = 32
-# Passes over an activation, in multiplications an entry.
-_PASSES = 500
+# Multiplications in the time of the further passes over an entry of the inputs and over
+# one of the outputs. Measured on products of 192 by 192 to 768 in a step of TensorFlow
+# on 2 cores with AMX; see docs/results/lora_step.md.
+_PASS = {"float32": (128, 128), "bfloat16": (128, 768)}
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
@@ -91,21 +93,38 @@ def check_formulation(formulation: str | None, dropout: float) -> str | None:
     return formulation
 
 
-def cheapest(inputs: int, outputs: int, width: int) -> str:
+def cheapest_convolution(inputs: int, outputs: int, width: int) -> str:
     """Returns the formulation whose backward pass costs less, by multiplications.
 
     "kernel" forms the gradient of the kernel, inputs × outputs at each place;
     "factored" a thin operation and its gradient, 2 × inputs × width, and two products
-    with B, 2 × width × outputs, and passes over its wide product with B, 500 × outputs.
-    A width below 32 costs as much as 32. Both numbers are our choice, after
-    docs/results/lora_step.md.
+    with B, 2 × width × outputs. A width below 32 costs as much as 32.
 
     Args:
         inputs, outputs: int. Of the kernel as a matrix.
-        width: int. Rank, times the groups of a convolution.
+        width: int. Rank, times the groups.
     """
     width = max(width, _THIN)
-    thin = 2 * width * (inputs + outputs) + _PASSES * outputs
+    thin = 2 * width * (inputs + outputs)
+    return "factored" if thin < inputs * outputs else "kernel"
+
+
+def cheapest_product(inputs: int, outputs: int, rank: int, dtype: str) -> str:
+    """Returns the formulation of a matrix product whose backward pass costs less.
+
+    "kernel" forms the gradient of the kernel, inputs × outputs multiplications at each
+    place. "factored" saves them, and passes over the inputs and outputs of the layer
+    once more, which costs about as much as `_PASS` multiplications an entry; much more
+    of them in bfloat16, where matrix units make multiplications nearly free.
+
+    Args:
+        inputs, outputs: int. Of the kernel as a matrix.
+        rank: int.
+        dtype: str. In which the layer computes.
+    """
+    passes = _PASS.get(dtype, _PASS["bfloat16"])
+    of_inputs, of_outputs = (max(each, 2 * rank) for each in passes)
+    thin = of_inputs * inputs + of_outputs * outputs
     return "factored" if thin < inputs * outputs else "kernel"
 
 

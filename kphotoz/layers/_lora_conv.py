@@ -3,6 +3,7 @@
 from keras import ops
 
 from kphotoz.layers._lora import LoRAMixin
+from kphotoz.layers._lora_arguments import cheapest_convolution
 
 
 class LoRAConvMixin(LoRAMixin):
@@ -10,6 +11,9 @@ class LoRAConvMixin(LoRAMixin):
 
     def _apply(self, inputs, kernel):
         return self.convolution_op(inputs, kernel)
+
+    def _cheapest(self, inputs, outputs):
+        return cheapest_convolution(inputs, outputs, self.adapter_rank * self.groups)
 
     def _thin(self, inputs, a):
         # Every group sees the same A: its copies stand side by side.

@@ -56,6 +56,19 @@ class LoRAEinsumDense(LoRAMixin, keras.layers.EinsumDense):
     def _apply(self, inputs, kernel):
         return ops.einsum(self.equation, inputs, kernel)
 
+    def _step(self, inputs, kernel):
+        # One product of two matrices: an einsum of TensorFlow makes one for each
+        # example, and a kernel gradient for each of them.
+        labels = self._labels(len(inputs.shape))
+        free = len(labels["t"]) - 1
+        given, kept = labels["t"][:-1] + labels["a"][:-1], labels["t"][:-1]
+        if labels["x"] != given or labels["y"] != kept + labels["kept"]:
+            return self._apply(inputs, kernel)
+        matrix = self.form.matrix_of(kernel)
+        flat = ops.matmul(ops.reshape(inputs, (-1, matrix.shape[0])), matrix)
+        sizes = *ops.shape(inputs)[:free], *self.lora_b.shape[1:]
+        return ops.reshape(flat, sizes)
+
     def _thin(self, inputs, a):
         labels = self._labels(len(inputs.shape))
         return ops.einsum("{x},{a}->{t}".format(**labels), inputs, a)

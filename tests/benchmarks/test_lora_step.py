@@ -20,6 +20,10 @@ def test_quick_run_ends_with_its_medians_and_ratios():
     assert found["ratios"].keys() == {
         f"{name} float32 {what}"
         for name in ("resnet18", "vit")
-        for what in ("kphotoz over enable_lora", "memory over enable_lora")
+        for what in (
+            "kphotoz over enable_lora",
+            "memory of kphotoz over enable_lora",
+            "memory of kphotoz-folded over enable_lora",
+        )
     }
     assert all(value > 0 for value in found["images_per_second"].values())

@@ -59,6 +59,11 @@ CASES = {
         (2, 5, 6),
         kept=2,
     ),
+    "output": Case(
+        "EinsumDense",
+        {"equation": "abcd,cde->abe", "output_shape": (None, 7), "bias_axes": "e"},
+        (2, 5, 3, 2),
+    ),
     "ellipsis": Case(
         "EinsumDense",
         {"equation": "...de,dec->...c", "output_shape": (5,), "bias_axes": "c"},

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kphotoz import layers
+
 FORMULATIONS = ["kernel", "factored", "two_branches"]
 JAX = keras.backend.backend() == "jax"
 # Each case compiles two convolutions and their gradients.
@@ -90,16 +92,50 @@ def test_the_whole_grid_of_convolutions_equals_the_explicit_kernel(oracle, drawn
     oracle.Pair(oracle.Case(kind, arguments, shape), **options).check()
 
 
-def test_by_default_the_form_that_costs_less_is_taken(oracle):
-    from kphotoz.layers import LoRADense
+def built(layer, inputs):
+    layer.build((None, *inputs))
+    return layer
 
-    small, large = (LoRADense(n, rank=2, kernel_initializer="zeros") for n in (8, 2048))
-    small.build((None, 8))
-    large.build((None, 2048))
-    # 2048² against 2·32·(2048 + 2048) + 500·2048: a third; 8² against 2·32·16 and more.
+
+def test_by_default_a_convolution_has_the_form_with_fewer_multiplications():
+    zeros = {"rank": 2, "kernel_initializer": "zeros"}
+    small = built(layers.LoRAConv2D(8, 3, **zeros), (9, 9, 8))
+    large = built(layers.LoRAConv2D(256, 3, **zeros), (9, 9, 256))
+    # 72·8 against 2·32·(72 + 8): ten times; 2304·256 against 2·32·2560: a quarter.
     assert small.chosen(training=True) == "kernel"
     assert large.chosen(training=True) == "factored"
     assert large.chosen(training=False) == "kernel"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "units", "dtype", "wanted"),
+    [
+        # inputs·units against 128·(inputs + units), then 128·inputs + 768·units.
+        (192, 192, "float32", "kernel"),
+        (192, 768, "float32", "factored"),
+        (192, 768, "mixed_bfloat16", "kernel"),
+        (768, 192, "mixed_bfloat16", "kernel"),
+        (1024, 1024, "mixed_bfloat16", "factored"),
+    ],
+)
+def test_by_default_a_product_has_the_form_with_the_cheaper_passes(
+    inputs, units, dtype, wanted
+):
+    layer = layers.LoRADense(units, rank=2, kernel_initializer="zeros", dtype=dtype)
+    assert built(layer, (inputs,)).chosen(training=True) == wanted
+    einsum = layers.LoRAEinsumDense(
+        "abc,cd->abd", (None, units), rank=2, kernel_initializer="zeros", dtype=dtype
+    )
+    assert built(einsum, (5, inputs)).chosen(training=True) == wanted
+
+
+@pytest.mark.parametrize("kind", ["query", "output", "ellipsis", "turned"])
+def test_an_einsum_in_training_gives_what_the_einsum_gives(oracle, kind):
+    layer = oracle.Pair(oracle.cases[kind], formulation="kernel").lora
+    x = np.random.default_rng(1).normal(size=oracle.cases[kind].shape)
+    x = x.astype("float32")
+    got, want = (oracle.numpy(layer(x, training=t)) for t in (True, False))
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.skipif(not JAX, reason="forward mode of JAX")
