@@ -10,10 +10,11 @@ convolution and linear layer that kphotoz adapts, batch normalisation in inferen
 in all but full fine-tuning, no dropout, AdamW, no jit. `kphotoz` is the model as
 `apply` returns it; `kphotoz-folded` the same after `fold_training` and `fuse_training`;
 `enable_lora-fused` is Keras' after `fuse_training`, to tell the two apart; `bound` has
-no gradient of any kernel but the first layer's. The Keras sides take turns step by step in one process, the base and
-the merged models likewise in predictions; PEFT has a process between them. Peak memory
-is that of processes with one side alone. Where a CPU has no bfloat16 instructions only
-float32 is measured. The last line is JSON: medians and ratios.
+no gradient of any kernel but the first layer's. The Keras sides take turns step by step
+in one process, the base and the merged models likewise in predictions; PEFT has a
+process between them. Peak memory is that of processes with one side alone. Where a CPU
+has no bfloat16 instructions only float32 is measured. The last line is JSON: medians
+and ratios.
 
     python benchmarks/lora_step.py --quick
     python benchmarks/lora_step.py --peft /path/to/python/with/torch/and/peft
