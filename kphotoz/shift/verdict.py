@@ -31,9 +31,16 @@ def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         facts: dict with `tests` (view -> numbers), `matched` (how -> view -> numbers),
             `accuracy` as `losses.accuracy` gives it, `labels` (`target`, number of
-            labels; `ks`, `p` and `outside` of the redshifts or None).
+            labels; `ks`, `p` and `outside` of the redshifts or None), `objects`
+            (`target`, and `shared`, how many of them are in the source).
     """
     kinds, sentences = _kinds(facts)
+    if facts["objects"]["shared"]:
+        sentences.insert(
+            0,
+            "{shared} of {target} objects of the target are objects of the source: "
+            "a difference is underrated.".format_map(facts["objects"]),
+        )
     outside = _outside(facts)
     labelled = facts["labels"]["target"]
     if "no overlap" in kinds:

@@ -156,6 +156,23 @@ def test_the_seed_decides(shifted):
     assert shifted(*pair) == shifted(*pair)
 
 
+def test_redshifts_that_stand_for_none_are_no_labels(shifted):
+    target = galaxies(2, 400)
+    target["zspec"][:300], target["zspec"][300] = -99.0, -0.5
+    found = shifted(galaxies(1, 400), target)
+    assert found["labels"]["target"] == 99
+    # Not one redshift of -99 among those that are compared.
+    assert found["labels"]["outside"] < 0.1
+    assert "no overlap" not in found["kinds"]
+
+
+def test_the_fewest_relabellings_are_those_that_can_find_a_difference(shifted, usage):
+    found = shifted(galaxies(1, 60), galaxies(2, 60, redder=3.0), "--permutations=40")
+    assert "covariate shift" in found["kinds"]
+    told = usage("shift", "run", "--source=a", "--target=b", "--permutations=39")
+    assert "x>=40" in told
+
+
 @pytest.mark.parametrize("rows", [1, 19])
 def test_samples_too_small_are_refused(shifted, rows):
     with pytest.raises(InputError, match=f"20 usable objects.*{rows} of {rows} rows"):
@@ -187,7 +204,8 @@ def test_words_and_tables_are_printed(kphotoz, run, tmp_path):
     galaxies(1, 50).write(tmp_path / "a.csv")
     printed = kphotoz(
         *("shift", run, "--source", tmp_path / "a.csv", "--target", tmp_path / "a.csv"),
-        *("--out", tmp_path / "out", "--permutations=19", *READING),
+        *("--out", tmp_path / "out", "--permutations=40", *READING),
     )
     assert "Suggested regime: zero_shot" in printed
+    assert "50 of 50 objects of the target are objects of the source" in printed
     assert "trained" in printed and "hand-made" in printed and "g-r" in printed

@@ -15,6 +15,7 @@ SCORE = {
 }
 NONE = dict.fromkeys(SCORE)
 FACTS = {
+    "objects": {"source": 400, "target": 500, "shared": 0},
     "tests": {"trained": VIEW, "hand-made": VIEW},
     "matched": {},
     "labels": {"target": 500, "ks": 0.03, "p": 0.5, "outside": 0.01},
@@ -102,3 +103,9 @@ def test_nothing_is_promised_where_nothing_is_known():
     found = verdict(facts(**DIFFERENT, accuracy__change=NONE))
     assert found["regime"] == "lora"
     assert "cannot be told" in " ".join(found["sentences"])
+
+
+def test_objects_that_both_samples_have_are_told():
+    found = verdict(facts(objects__shared=3))
+    assert found["sentences"][0].startswith("3 of 500 objects of the target are")
+    assert (found["kinds"], found["regime"]) == ([], "zero_shot")
