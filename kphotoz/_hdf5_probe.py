@@ -1,13 +1,15 @@
 """Reads through an HDF5 file; run in a process of its own, which may hang or crash.
 
-    python -P _hdf5_probe.py FILE [MEMBER OF A ZIP FILE]
+    python -P _hdf5_probe.py SECONDS FILE [MEMBER OF A ZIP FILE]
 
-Ends with status 0, or with 3 and the reason on standard output. Imports nothing of
-ours: starting must be quick.
+Ends with status 0, or with 3 and the reason on standard output; killed after so many
+seconds of computing, which other work does not shorten. Imports nothing of ours:
+starting must be quick.
 """
 
 import contextlib
 import math
+import resource
 import sys
 import zipfile
 
@@ -74,8 +76,10 @@ def _read(dataset: h5py.Dataset) -> None:
 
 
 if __name__ == "__main__":
+    _, seconds, *arguments = sys.argv
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
     try:
-        main(*sys.argv[1:])
+        main(*arguments)
     except Exception as error:
         print(" ".join(str(error).split())[:300] or type(error).__name__)
         sys.exit(3)

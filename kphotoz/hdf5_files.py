@@ -5,16 +5,19 @@ it: a heap of text with an object of no length is enough.
 """
 
 import functools
+import math
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
 __all__ = ["check_hdf5"]
 
 _PROBE = pathlib.Path(__file__).with_name("_hdf5_probe.py")
-_SECONDS = 8.0  # for a small file; our choice
+_SECONDS = 8.0  # of computing, for a small file; our choice
 _BYTES_PER_SECOND = 2e7  # what the slowest disk reads; our choice
+_BUSY = 10  # by the clock, for a machine or a disk with much other work; our choice
 
 
 def check_hdf5(path: str | os.PathLike, member: str | None = None) -> None:
@@ -37,15 +40,21 @@ def check_hdf5(path: str | os.PathLike, member: str | None = None) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _check(path: str, member: str | None, _: int, size: int, __: int) -> None:
-    command = [sys.executable, "-P", str(_PROBE), path, *([member] if member else [])]
-    seconds = _SECONDS + size / _BYTES_PER_SECOND
+    seconds = math.ceil(_SECONDS + size / _BYTES_PER_SECOND)
+    command = [sys.executable, "-P", str(_PROBE), str(seconds), path]
+    command += [member] if member else []
+    too_slow = ValueError(f"libhdf5 does not get through it in {seconds} s")
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_BUSY * seconds,
         )
     except subprocess.TimeoutExpired:
-        reason = f"libhdf5 does not get through it in {seconds:.0f} s"
-        raise ValueError(reason) from None
+        raise too_slow from None
+    if done.returncode == -signal.SIGXCPU:
+        raise too_slow
     if done.returncode:
         said = done.stdout.decode("utf-8", "replace").strip()
         raise ValueError(said or f"libhdf5 crashes on it, status {done.returncode}")

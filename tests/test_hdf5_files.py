@@ -43,6 +43,14 @@ def test_a_file_that_hangs_libhdf5_is_refused(tmp_path, monkeypatch):
     refused(path, "does not get through|crashes|Can't|Unable|heap")
 
 
+def test_a_busy_machine_refuses_no_good_file(tmp_path, monkeypatch):
+    script = tmp_path / "waits.py"
+    script.write_text("import time; time.sleep(2.5)")  # but does not compute
+    monkeypatch.setattr(hdf5_files, "_PROBE", script)
+    monkeypatch.setattr(hdf5_files, "_SECONDS", 1.0)
+    check_hdf5(write(tmp_path / "a.h5"))
+
+
 def test_a_probe_that_dies_is_told(tmp_path, monkeypatch):
     script = tmp_path / "dies.py"
     script.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
