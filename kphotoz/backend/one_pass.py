@@ -1,9 +1,9 @@
 """Functions of single tensors computed in one pass over memory.
 
 TensorFlow runs an exact GELU as five operations and its gradient as eleven, each of
-which reads and writes the whole tensor. XLA makes one loop of either. Compiling the
-whole step by XLA costs a processor more than that saves, because its products and
-convolutions are slower than oneDNN's (docs/results/lora_step.md).
+which reads and writes the whole tensor. XLA makes one loop of either. The rest of the
+step stays with oneDNN: compiled by XLA as a whole, the small networks were slower on a
+processor (`jit_compile` in `devices`); a transformer was not tried.
 """
 
 from collections.abc import Callable
