@@ -8,8 +8,8 @@ Rivals, each a process from start to end with its imports, the surveys built bef
 
     plain        plain_keras.py: float32, `compile`'s own choice of jit, TensorFlow's
                  own choice of kernels, one fit after another
-    plain-equal  the same with jit off and oneDNN on, kphotoz' choices on a CPU: what is
-                 left is structure
+    plain-equal  the same with kphotoz' choices of precision and jit here, and oneDNN on:
+                 what is left is structure
     kphotoz      `kphotoz compare`, with its report
     kphotoz-one  the same with --jobs 1, in full runs only
 
@@ -43,9 +43,17 @@ def plain(options: argparse.Namespace, equal: bool) -> tuple[float, dict]:
     for name in ("source", "target", "epochs", "seeds"):
         command += [f"--{name}", str(getattr(options, name))]
     command += ["--jit", "off" if equal else "auto"]
+    command += ["--precision", own_precision(options) if equal else "float32"]
     seconds, output = timed(command, environment)
     runs = json.loads(output.splitlines()[-1])
     return seconds, {regime: [run[regime] for run in runs] for regime in REGIMES}
+
+
+def own_precision(options: argparse.Namespace) -> str:
+    """Returns the precision that kphotoz chooses on this machine."""
+    from kphotoz import backend
+
+    return "float32" if options.float32 else backend.precision()
 
 
 def kphotoz(options: argparse.Namespace, jobs: int | None) -> tuple[float, dict]:

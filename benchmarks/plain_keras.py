@@ -3,9 +3,10 @@
 A base on the source, then six ways to the target, one `fit` after the other, with
 `compile`'s and TensorFlow's own choices. Network, loss, rates, epochs, batches and
 samples are those of kphotoz' recipe, weights are averaged and the best epoch is kept:
-both sides do the same work. `--jit off` takes from `compile` its choice of XLA; by
-TF_ENABLE_ONEDNN_OPTS=1 the kernels are made equal too. The last line is JSON: NMAD of
-every regime and seed on the deep test galaxies, against their true redshift.
+both sides do the same work. `--jit off` takes from `compile` its choice of XLA,
+`--precision` sets Keras' policy; by TF_ENABLE_ONEDNN_OPTS=1 the kernels are made equal
+too. The last line is JSON: NMAD of every regime and seed on the deep test galaxies,
+against their true redshift.
 """
 
 import argparse
@@ -140,7 +141,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jit", choices=["auto", "off"], default="auto")
+    parser.add_argument("--precision", default="float32")
     options = parser.parse_args()
+    keras.config.set_dtype_policy(options.precision)
     tfds.disable_progress_bar()
     source = load("photometric", options.source)
     target = load("spectroscopic", options.target)

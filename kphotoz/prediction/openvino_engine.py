@@ -147,23 +147,23 @@ def compiled(
     except Exception as error:  # OpenVINO's exceptions share no other class
         reason = " ".join(str(error).split())[-200:]
         raise Unusable(f"OpenVINO cannot read the model: {reason}") from error
-    queue = openvino.AsyncInferQueue(network)
     shape = tuple(network.input().shape)
+    requests: list = []  # as many as a batch has parts; streams take them in turn
 
     def call(batch: np.ndarray) -> np.ndarray:
         starts = range(0, len(batch), rows)
-        outputs: list = [None] * len(starts)
-
-        def keep(request: Any, index: int) -> None:
-            outputs[index] = np.array(request.get_output_tensor(0).data, np.float32)
-
-        queue.set_callback(keep)
-        for index, start in enumerate(starts):
+        while len(requests) < len(starts):
+            requests.append(network.create_infer_request())
+        used = requests[: len(starts)]
+        for request, start in zip(used, starts, strict=True):
             part = np.ascontiguousarray(batch[start : start + rows], np.float32)
             if len(part) < rows:
                 part = np.concatenate([part, np.zeros(shape, np.float32)])[:rows]
-            queue.start_async(part, index, share_inputs=True)
-        queue.wait_all()
+            request.start_async(part, share_inputs=True)
+        outputs = []
+        for request in used:
+            request.wait()
+            outputs.append(np.array(request.get_output_tensor(0).data, np.float32))
         return np.concatenate(outputs)[: len(batch)]
 
     return call
