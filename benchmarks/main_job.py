@@ -8,7 +8,7 @@ Rivals, each a process from start to end with its imports, the surveys built bef
 
     plain        plain_keras.py: float32, `compile`'s own choice of jit, TensorFlow's
                  own choice of kernels, one fit after another
-    plain-equal  the same with kphotoz' choices of precision and jit here, and oneDNN on:
+    plain-equal  the same with the precision and jit that kphotoz chooses, and oneDNN:
                  what is left is structure
     kphotoz      `kphotoz compare`, with its report
     kphotoz-one  the same with --jobs 1, in full runs only
