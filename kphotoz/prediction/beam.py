@@ -23,6 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
+from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.choice import start
 from kphotoz.prediction.engine import Summary
@@ -158,7 +159,7 @@ def predict_on_beam(
     streams = [open_stream(source) for source in inputs]
     try:
         for stream in streams:
-            rows.check(model, stream)
+            check_input(model, stream)
         chosen = rows.engine_for(model, engine, streams, batch_size, precision)
         kinds, pieces = rows.kinds(streams), rows.shards(streams, batch_size)
         shape, count = streams[0].input_shape, sum(map(len, streams))

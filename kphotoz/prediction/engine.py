@@ -14,6 +14,7 @@ from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
 from kphotoz.files import atomic, exclusive, hash_arrays, sweep
+from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.parts import Parts
 from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer
@@ -94,7 +95,7 @@ def predict(
         for source in inputs:
             streams.append(open_stream(source))
             stack.callback(streams[-1].close)
-            rows.check(model, streams[-1])
+            check_input(model, streams[-1])
         plan = {
             "inputs": [[stream.name, stream.digest()] for stream in streams],
             "model": model_hash or hash_arrays(*model.get_weights()),

@@ -9,36 +9,9 @@ from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
 from kphotoz.prediction.choice import Engine, choose
 
-__all__ = ["check", "columns", "engine_for", "kinds", "predict_batch", "shards"]
+__all__ = ["columns", "engine_for", "kinds", "predict_batch", "shards"]
 
 _BATCHES_IN_SHARD = 16  # a killed run repeats about so many batches; our choice
-
-
-def check(model: Any, stream: Stream) -> None:
-    """Refuses inputs that are not what a model was trained on.
-
-    Raises:
-        InputError: their kind, bands, pixel scale or size differ.
-    """
-    received = stream.input_shape
-    wanted = tuple(getattr(model, "input_shape", (None, *received)))[1:]
-    if len(wanted) != len(received):
-        mine, theirs = ("photometry", "images")[:: 1 if len(wanted) == 2 else -1]
-        raise InputError(
-            f"Wanted: {mine}, as the model was trained on. Received: {theirs} in "
-            f"{stream.name}. Say --magnitudes or --fluxes for photometry, and neither "
-            "for images."
-        )
-    for layer in getattr(model, "layers", []):
-        if hasattr(layer, "bands") and hasattr(layer, "check"):
-            layer.check(stream.bands, stream.pixel_scale)
-    if any(size not in (None, got) for size, got in zip(wanted, received, strict=True)):
-        axes = "(height, width, band)" if stream.kind == "image" else "(band, 2)"
-        fix = "Cut them to that size." if stream.kind == "image" else "Check --bands."
-        raise InputError(
-            f"Wanted: inputs {axes} of {wanted}, as the model was "
-            f"trained on. Received: {received} in {stream.name}. {fix}"
-        )
 
 
 def shards(streams: list[Stream], batch_size: int) -> list[tuple[int, int, int]]:

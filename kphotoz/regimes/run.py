@@ -148,7 +148,7 @@ def _prepare(
     if what.start == "fresh":
         return experiment.fresh(sample, seed)
     model = models.load(base)
-    models.check_input(model, sample.info.bands, sample.info.pixel_scale)
+    models.check_input(model, sample.info)
     if what.moves == "refit":
         return model
     if what.moves == "lora":

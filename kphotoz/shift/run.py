@@ -18,6 +18,7 @@ from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
 from kphotoz.files import atomic, exclusive, sweep, write_json
 from kphotoz.kernels.features import batches
+from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.writers import open_writer
 from kphotoz.report.shift_figure import draw_components
@@ -116,7 +117,7 @@ def compare_samples(
         for name in (source, target):
             streams.append(open_stream(name))
             stack.callback(streams[-1].close)
-            rows.check(model, streams[-1])
+            check_input(model, streams[-1])
         stack.enter_context(exclusive(out / ".shift.lock", out))
         sweep(out)
         tell(f"Reading {streams[0].name}")

@@ -70,6 +70,21 @@ def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp
     assert not merged.exists()
 
 
+@pytest.mark.parametrize("regime", ["lora", "conjugate_kernel"])
+def test_a_base_of_other_inputs_is_refused(kphotoz, surveys, tiny, tmp_path, regime):
+    colours = keras.Sequential([keras.Input((5, 2)), keras.layers.Flatten()])
+    colours.add(keras.layers.Dense(1))
+    base, out = tmp_path / "base", tmp_path / "out"
+    base.mkdir()
+    colours.save(base / "model.keras")
+    with pytest.raises(InputError, match="Wanted: photometry.*Received: images"):
+        kphotoz(
+            *("fit", *surveys["data"], *surveys["source"], *tiny),
+            *(f"--regime={regime}", "--base", base, "--out", out),
+        )
+    assert not (out / "metrics.json").exists()
+
+
 ON_TWO = """
 import os, sys
 import keras

@@ -1,7 +1,9 @@
-"""A small survey whose redshift is a colour."""
+"""A small survey whose redshift is a colour, and what surveys say of themselves."""
 
 import numpy as np
 import pytest
+
+from kphotoz.data import SurveyInfo
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +15,22 @@ def survey():
     flux = np.stack([1 + 0 * z, 10 ** (0.4 * z), 10 ** (0.6 * z), 4 - z], -1)
     images = 20 * spot * flux[:, None, None] + rng.normal(0, 1, (200, 16, 16, 4))
     return images.astype("float32"), z
+
+
+@pytest.fixture(scope="session")
+def facts():
+    """Returns a function of bands and pixel scale, and of kind and input shape."""
+
+    def facts(bands, scale, kind="image", shape=(16, 16, 4)):
+        names = {"name": "survey", "unit": "count", "label_kind": "spectroscopic"}
+        return SurveyInfo(
+            bands=tuple(bands),
+            pixel_scale=scale,
+            kind=kind,
+            input_shape=shape,
+            counts={},
+            metadata={},
+            **names,
+        )
+
+    return facts

@@ -1,5 +1,6 @@
 """Every kind of model refuses a survey that it was not made for."""
 
+import keras
 import pytest
 
 from kphotoz import models
@@ -7,7 +8,7 @@ from kphotoz.errors import InputError
 
 
 @pytest.mark.parametrize("branch", ["both", "image", "photometry"])
-def test_another_order_or_scale_is_refused_by_every_branch(survey, branch):
+def test_another_order_or_scale_is_refused_by_every_branch(survey, facts, branch):
     model = models.build_photoz(
         {"branch": branch, "filters": [4], "radii": [2.0, 4.0]},
         *survey,
@@ -15,9 +16,23 @@ def test_another_order_or_scale_is_refused_by_every_branch(survey, branch):
         pixel_scale=0.168,
         seed=0,
     )
-    models.check_input(model, "griz", 0.168)
-    models.check_input(model, "griz", None)
+    models.check_input(model, facts("griz", 0.168))
+    models.check_input(model, facts("griz", None))
     with pytest.raises(InputError, match="g,r,i,z.*Received: z,i,r,g"):
-        models.check_input(model, "zirg", 0.168)
+        models.check_input(model, facts("zirg", 0.168))
     with pytest.raises(InputError, match="0.168 arcsec.*Received: 0.396"):
-        models.check_input(model, "griz", 0.396)
+        models.check_input(model, facts("griz", 0.396))
+
+
+def test_another_kind_or_size_is_refused_by_any_model(facts):
+    images = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Flatten()])
+    colours = keras.Sequential([keras.Input((4, 2)), keras.layers.Flatten()])
+    catalog = facts("griz", None, kind="catalog", shape=(4, 2))
+    models.check_input(images, facts("griz", 0.168))
+    models.check_input(colours, catalog)
+    with pytest.raises(InputError, match="Wanted: images.*Received: photometry"):
+        models.check_input(images, catalog)
+    with pytest.raises(InputError, match="Wanted: photometry.*Received: images"):
+        models.check_input(colours, facts("griz", 0.168))
+    with pytest.raises(InputError, match=r"\(16, 16, 4\).*Received: \(8, 8, 4\)"):
+        models.check_input(images, facts("griz", 0.168, shape=(8, 8, 4)))

@@ -96,7 +96,9 @@ def test_the_published_options_keep_the_golden_counts():
     assert not any(layer.name == "dihedral" for layer in model.layers)
 
 
-def test_the_published_options_give_raw_pixels_unturned_and_an_ordinary_start(survey):
+def test_the_published_options_give_raw_pixels_unturned_and_an_ordinary_start(
+    survey, facts
+):
     images, z = survey
     model = _build(survey, branch="image", crop=None, image_dropout=0.0, **RAW)
     part = keras.Model(model.input, model.get_layer("stretch").output)
@@ -109,7 +111,7 @@ def test_the_published_options_give_raw_pixels_unturned_and_an_ordinary_start(su
     bias = model.get_layer("head_redshift").bias
     assert not keras.ops.convert_to_numpy(bias).any()
     with pytest.raises(InputError, match="bands"):
-        models.check_input(model, "zirg", 0.168)
+        models.check_input(model, facts("zirg", 0.168))
 
 
 def test_small_cnn_can_normalise_its_convolutions(survey):
