@@ -12,9 +12,12 @@ from kphotoz_cli.recipe_options import recipe_options, resolve
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None):
-    return (
-        [part.strip() for part in value.split(",") if part.strip()] if value else None
-    )
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not parts:
+        raise click.BadParameter(f"wanted one or more, as in A,B; received {value!r}")
+    return parts
 
 
 def _fractions(context: click.Context, parameter: click.Parameter, value: str | None):

@@ -141,6 +141,8 @@ def test_wrong_input_is_told_in_one_line(
     [
         ["compare", "--quick", "--full"],
         ["compare", "--fractions", "a,b"],
+        ["compare", "--fractions", ""],
+        ["compare", "--regimes", " , "],
         ["compare", "--seeds", "0"],
         ["compare", "cutouts"],
         ["fit", "--fraction", "2"],
