@@ -35,25 +35,26 @@ HERE = pathlib.Path(__file__).parent
 
 def plain(options: argparse.Namespace, equal: bool) -> tuple[float, dict]:
     """Returns the seconds of the plain script and its NMAD by regime and seed."""
-    environment = dict(os.environ, KERAS_BACKEND="tensorflow")
+    environment = dict(os.environ)
     environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
     if equal:
         environment["TF_ENABLE_ONEDNN_OPTS"] = "1"
     command = [sys.executable, str(HERE / "plain_keras.py")]
     for name in ("source", "target", "epochs", "seeds"):
         command += [f"--{name}", str(getattr(options, name))]
-    command += ["--jit", "off" if equal else "auto"]
-    command += ["--precision", own_precision(options) if equal else "float32"]
+    jit, precision = own_settings(options) if equal else ("auto", "float32")
+    command += ["--jit", jit, "--precision", precision]
     seconds, output = timed(command, environment)
     runs = json.loads(output.splitlines()[-1])
     return seconds, {regime: [run[regime] for run in runs] for regime in REGIMES}
 
 
-def own_precision(options: argparse.Namespace) -> str:
-    """Returns the precision that kphotoz chooses on this machine."""
+def own_settings(options: argparse.Namespace) -> tuple[str, str]:
+    """Returns the jit and the precision that kphotoz chooses on this machine."""
     from kphotoz import backend
 
-    return "float32" if options.float32 else backend.precision()
+    jit = "auto" if backend.jit_compile() else "off"
+    return jit, "float32" if options.float32 else backend.precision()
 
 
 def kphotoz(options: argparse.Namespace, jobs: int | None) -> tuple[float, dict]:
@@ -63,7 +64,7 @@ def kphotoz(options: argparse.Namespace, jobs: int | None) -> tuple[float, dict]
 
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "run"
-        environment = dict(os.environ, KERAS_BACKEND="tensorflow")
+        environment = dict(os.environ)
         environment["KPHOTOZ_CACHE"] = folder + "/cache"
         code = "from kphotoz_cli.main import main; main()"
         command = [sys.executable, "-c", code, "compare", "--out", str(out)]
@@ -125,6 +126,7 @@ def main() -> None:
     if options.quick:
         options.repeats, options.epochs, options.seeds = 1, 3, 1
         options.source, options.target = 1500, 800
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # of all sides, and of what they choose
     build(options)
     sides = {
         "plain": lambda: plain(options, False),
