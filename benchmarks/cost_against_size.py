@@ -103,11 +103,10 @@ def train(count: int) -> dict:
     sample = made_sample(count)
     model = timing.compiled(sample, NETWORK, Training(batch_size=BATCH))
 
+    batches = data.TrainingBatches(sample, batch_size=BATCH, seed=0)
+
     def run(epoch: int, steps: int) -> int:
-        batches = data.training_batches(
-            sample, batch_size=BATCH, seed=0, epoch=epoch, steps=steps
-        )
-        model.fit(batches, shuffle=False, verbose=0)
+        model.fit(batches.epoch(epoch, steps=steps), shuffle=False, verbose=0)
         return min(steps, -(-count // BATCH))
 
     run(0, STEPS)

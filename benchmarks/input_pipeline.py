@@ -46,9 +46,8 @@ def sides(sample, path: pathlib.Path, rows) -> dict:
     labels = sample.table["redshift"].astype("float32")
     shape = sample.info.input_shape
     steps = len(sample) // BATCH
-    held = data.in_memory(
-        data.training_batches(sample, batch_size=BATCH, seed=0, epoch=0)
-    )
+    survey = data.TrainingBatches(sample, batch_size=BATCH, seed=0)
+    held = data.in_memory(survey.epoch(0))
 
     def batch(file, order, step):
         chosen = order[step * BATCH : (step + 1) * BATCH]
@@ -86,9 +85,7 @@ def sides(sample, path: pathlib.Path, rows) -> dict:
             return batch(self.file, self.order, step)
 
     return {
-        "survey": lambda epoch: data.training_batches(
-            sample, batch_size=BATCH, seed=0, epoch=epoch
-        ),
+        "survey": survey.epoch,
         "memory": lambda epoch: held,
         "from_generator": generator,
         "PyDataset": Reader,

@@ -86,7 +86,7 @@ def _data_parallel(count: str) -> contextlib.AbstractContextManager:
         for device in jax.local_devices(index)[:chosen]
     ]
     mesh = keras.distribution.DeviceMesh((len(names),), ("batch",), names)
-    # Each process reads its own share already: `data.training_batches`.
+    # Each process reads its own share already: `data.TrainingBatches`.
     parallel = keras.distribution.DataParallel(
         device_mesh=mesh, auto_shard_dataset=False
     )

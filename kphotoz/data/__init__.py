@@ -12,6 +12,7 @@ _HOMES = {
     "FileSpec": "file_spec",
     "Sample": "sample",
     "SurveyInfo": "survey_info",
+    "TrainingBatches": "batches",
     "allocate": "split_store",
     "build_survey": "survey",
     "check_disjoint": "leakage",
@@ -29,7 +30,6 @@ _HOMES = {
     "open_survey": "survey",
     "ordered_batches": "batches",
     "shared_batches": "batches",
-    "training_batches": "batches",
 }
 
 __all__ = sorted(_HOMES)

@@ -6,6 +6,7 @@ step), no global seed plays a part, and a run may go on in the middle of an epoc
 """
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = [
+    "TrainingBatches",
     *("epoch_order", "in_memory", "ordered_batches", "shared_batches", "to_device"),
-    "training_batches",
 ]
 
 _AHEAD = 2  # batches kept ready on the device; our choice
@@ -35,21 +36,11 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def training_batches(
-    sample: Sample,
-    *,
-    batch_size: int,
-    seed: int,
-    epoch: int,
-    labels: str | np.ndarray = "redshift",
-    weights: np.ndarray | None = None,
-    first_step: int = 0,
-    steps: int | None = None,
-) -> "tf.data.Dataset":
-    """Returns the batches of one epoch, (inputs, labels) or (inputs, labels, weights).
+class TrainingBatches:
+    """The batches of a training run, epoch after epoch, of one and the same data set.
 
-    A part of an epoch is asked for here, not cut from the result by `skip` and `take`:
-    where batches wait on a GPU, TensorFlow allows no step after the copy to it.
+    Building a tf.data pipeline takes as long as several steps of a small network, so
+    it is built once; each epoch tells it which rows to read.
 
     Of several processes that train together each gets its share of every batch. A
     short last batch that the devices cannot share evenly is repeated until they can,
@@ -59,32 +50,58 @@ def training_batches(
         sample: Sample. What to train on.
         batch_size: int > 0. Examples in a batch; the last batch may be short.
         seed: int >= 0. Seed of the run.
-        epoch: int >= 0. Number of the epoch.
         labels: str or (n,) array. A column of the table or labels in table order.
         weights: (n,) array or None. Weights of the examples in table order.
-        first_step: int >= 0. Batches of this epoch that were already seen.
-        steps: int or None. At most so many batches. [default: to the end]
-
-    Returns:
-        tf.data.Dataset of float32 tensors (batch, *input_shape), (batch,) and, with
-        weights, (batch,).
     """
-    values = sample.table[labels] if isinstance(labels, str) else labels
-    columns = [_aligned(sample, values, "labels")]
-    if weights is not None:
-        columns.append(_aligned(sample, weights, "weights"))
-    stop = None if steps is None else (first_step + steps) * batch_size
-    order = epoch_order(len(sample), seed, epoch)[first_step * batch_size : stop]
-    short, replicas = len(order) % batch_size, distribution.replicas()
-    if short % replicas:
-        if short != len(order):
-            raise ValueError(
-                f"Wanted: a last batch of {short} alone, for {replicas} devices. "
-                f"Received: {len(order) // batch_size} others before it."
-            )
-        order = np.tile(order, replicas // math.gcd(short, replicas))
-        batch_size = len(order)
-    return to_device(_batches(sample, *_share(order, batch_size), columns))
+
+    def __init__(
+        self,
+        sample: Sample,
+        *,
+        batch_size: int,
+        seed: int,
+        labels: str | np.ndarray = "redshift",
+        weights: np.ndarray | None = None,
+    ) -> None:
+        values = sample.table[labels] if isinstance(labels, str) else labels
+        self._columns = [_aligned(sample, values, "labels")]
+        if weights is not None:
+            self._columns.append(_aligned(sample, weights, "weights"))
+        self._sample, self._batch_size, self._seed = sample, batch_size, seed
+        self._rows: list[np.ndarray] = []  # of each batch of this epoch
+        self._datasets: dict[int, tf.data.Dataset] = {}  # by their number of batches
+
+    def epoch(
+        self, number: int, *, first_step: int = 0, steps: int | None = None
+    ) -> "tf.data.Dataset":
+        """Returns the batches of one epoch: (inputs, labels[, weights]).
+
+        A part of an epoch is asked for here, not cut from the result by `skip` and
+        `take`: where batches wait on a GPU, TensorFlow allows no step after the copy
+        to it. What was returned before gives other batches from here on.
+
+        Args:
+            number: int >= 0. Number of the epoch.
+            first_step: int >= 0. Batches of this epoch that were already seen.
+            steps: int or None. At most so many batches. [default: to the end]
+
+        Returns:
+            tf.data.Dataset of float32 tensors (batch, *input_shape), (batch,) and, with
+            weights, (batch,).
+        """
+        stop = None if steps is None else first_step + steps
+        order = epoch_order(len(self._sample), self._seed, number)
+        batches = _split(order, self._batch_size)[first_step:stop]
+        self._rows = _share([*batches[:-1], *_shareable(batches)])
+        count = len(self._rows)
+        if count not in self._datasets:
+            dataset = _batches(self._sample, count, self._read, len(self._columns))
+            self._datasets[count] = to_device(dataset)
+        return self._datasets[count]
+
+    def _read(self, step: int) -> list[np.ndarray]:
+        rows = self._rows[step]
+        return [self._sample.gather(rows), *(column[rows] for column in self._columns)]
 
 
 def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
@@ -94,7 +111,7 @@ def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
         sample: Sample. What to read.
         batch_size: int > 0. Examples in a batch.
     """
-    return to_device(_batches(sample, np.arange(len(sample)), batch_size, []))
+    return _inputs(sample, _split(np.arange(len(sample)), batch_size))
 
 
 def shared_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
@@ -109,17 +126,32 @@ def shared_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
     replicas = distribution.replicas()
     order = np.pad(np.arange(len(sample)), (0, -len(sample) % replicas), mode="edge")
     batch_size += -batch_size % replicas
-    return to_device(_batches(sample, *_share(order, batch_size), []))
+    return _inputs(sample, _share(_split(order, batch_size)))
 
 
-def _share(order: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
-    """Returns the rows of each batch that this process reads, and how many they are."""
+def _split(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    starts = range(0, len(order), batch_size)
+    return [order[start : start + batch_size] for start in starts]
+
+
+def _shareable(batches: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns the last batch, if any, repeated until the devices share it evenly."""
+    replicas = distribution.replicas()
+    short = len(batches[-1]) if batches else 0
+    if short % replicas == 0:
+        return batches[-1:]
+    if len(batches) > 1:
+        raise ValueError(
+            f"Wanted: a last batch of {short} alone, for {replicas} devices. "
+            f"Received: {len(batches) - 1} others before it."
+        )
+    return [np.tile(batches[-1], replicas // math.gcd(short, replicas))]
+
+
+def _share(batches: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns the rows of each batch that this process reads."""
     index, count = together.process()
-    if count == 1:
-        return order, batch_size
-    batches = np.split(order, range(batch_size, len(order), batch_size))
-    shares = [np.split(batch, count)[index] for batch in batches]
-    return np.concatenate(shares), batch_size // count
+    return [np.split(batch, count)[index] for batch in batches]
 
 
 def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
@@ -135,6 +167,7 @@ def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     # Epochs are short: looking for a better pipeline costs more than it gains.
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
     # Batches are already in their final form: sharding by file would do nothing good.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
@@ -153,12 +186,21 @@ def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
 def in_memory(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     """Returns the same batches, read once and held in memory ready-made.
 
+    As those of a survey they tell nothing of their size: TensorFlow compiles faster
+    steps where it is known, which a comparison of inputs must not count.
+
     Args:
         dataset: tf.data.Dataset of batches of tuples, all of one size.
     """
     tf = devices.tensorflow()
     columns = [tf.stack(column) for column in zip(*dataset, strict=True)]
-    return to_device(tf.data.Dataset.from_tensor_slices(tuple(columns)))
+
+    def of_any_size(*batch: "tf.Tensor") -> tuple:
+        any_size = tf.compat.v1.placeholder_with_default
+        return tuple(any_size(x, (None, *x.shape[1:])) for x in batch)
+
+    held = tf.data.Dataset.from_tensor_slices(tuple(columns))
+    return to_device(held.map(of_any_size))
 
 
 def _aligned(sample: Sample, values: np.ndarray, what: str) -> np.ndarray:
@@ -171,19 +213,31 @@ def _aligned(sample: Sample, values: np.ndarray, what: str) -> np.ndarray:
     return values
 
 
+def _inputs(sample: Sample, rows: list[np.ndarray]) -> "tf.data.Dataset":
+    """Returns batches of inputs alone, of the given rows."""
+
+    def read(step: int) -> list[np.ndarray]:
+        return [sample.gather(rows[step])]
+
+    return to_device(_batches(sample, len(rows), read, 0))
+
+
 def _batches(
-    sample: Sample, order: np.ndarray, batch_size: int, columns: list[np.ndarray]
+    sample: Sample,
+    steps: int,
+    read: Callable[[int], list[np.ndarray]],
+    columns: int,
 ) -> "tf.data.Dataset":
+    """Returns a data set of what `read` returns: inputs, and tuples with columns."""
     tf = devices.tensorflow()
-    sample.load()  # here, not in two readers at a time
-    shape = (None, *sample.info.input_shape)
-    shuffled = tuple(column[order] for column in columns)
+    sample.load()  # here, not in the thread that reads
+    shapes = [(None, *sample.info.input_shape), *[(None,)] * columns]
 
-    def read(rows: "tf.Tensor", *values: "tf.Tensor") -> "tf.Tensor | tuple":
-        inputs = tf.numpy_function(sample.gather, [rows], tf.float32)
-        inputs.set_shape(shape)
-        return (inputs, *values) if values else inputs
+    def batch(step: "tf.Tensor") -> "tf.Tensor | tuple":
+        found = tf.numpy_function(read, [step], [tf.float32] * len(shapes))
+        for tensor, shape in zip(found, shapes, strict=True):
+            tensor.set_shape(shape)
+        return tuple(found) if columns else found[0]
 
-    dataset = tf.data.Dataset.from_tensor_slices((order.astype(np.int64), *shuffled))
-    # Two readers at a time: one copies while the other waits for the device.
-    return dataset.batch(batch_size).map(read, num_parallel_calls=2, deterministic=True)
+    # One reader: two only take time from each other and from what computes.
+    return tf.data.Dataset.range(steps).map(batch)

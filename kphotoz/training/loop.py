@@ -10,6 +10,7 @@ import math
 import pathlib
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -23,6 +24,9 @@ from kphotoz.training import checkpoint, optimizer
 from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
 from kphotoz.training.smoothing import smooth
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 __all__ = ["Outcome", "clamped_labels", "outputs", "predict", "train"]
 
@@ -129,21 +133,20 @@ def train(
     progress = _resume(model, checkpoints, settings)
     saved = time.monotonic()
     checks = list(_CHECKED_STEPS[progress.epoch * steps :]) if verify else []
-    labels = clamped_labels(train_sample, task, settings)
+    batches = data.TrainingBatches(
+        train_sample,
+        batch_size=settings.batch_size,
+        seed=seed,
+        labels=clamped_labels(train_sample, task, settings),
+    )
+    sizes = [settings.batch_size] * (steps - 1)
+    sizes.append(len(train_sample) - sum(sizes))
     for epoch in range(progress.epoch, epochs):
         if _stopped(progress, settings):
             break
-        batches = functools.partial(
-            data.training_batches,
-            train_sample,
-            batch_size=settings.batch_size,
-            seed=seed,
-            epoch=epoch,
-            labels=labels,
-        )
-        last = len(train_sample) - (steps - 1) * settings.batch_size
+        part = functools.partial(batches.epoch, epoch)
         with backend.synchronize(walk(model).values()):
-            loss = _epoch(model, batches, (steps, last), checks, verify)
+            loss = _epoch(model, part, sizes, checks, verify)
         progress.epoch = epoch + 1
         # Small samples take many short epochs: judge as often as a large one is judged.
         if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
@@ -196,8 +199,8 @@ def _stopped(progress: _Progress, settings: Training) -> bool:
 
 def _epoch(
     model: keras.Model,
-    batches: Callable[..., "data.Batches"],
-    sizes: tuple[int, int],
+    batches: Callable[..., "tf.data.Dataset"],
+    sizes: list[int],
     checks: list[int],
     verify: Callable | None,
 ) -> float:
@@ -206,29 +209,26 @@ def _epoch(
     A last batch that several devices cannot share evenly is a call of its own.
 
     Args:
-        sizes: the number of steps, and the examples in the last one.
+        sizes: the examples in each batch.
     """
-    steps, last = sizes
-    alone = checks[:steps]
-    del checks[:steps]
+    alone = checks[: len(sizes)]
+    del checks[: len(sizes)]
     for step, number in enumerate(alone):
         loss = _fit(model, batches(first_step=step, steps=1))
         verify(number)
-    done = len(alone)
-    if done == steps:
+    done, last = len(alone), len(sizes) - 1
+    if done > last:
         return loss
-    if done == steps - 1 or last % backend.replicas() == 0:
+    if done == last or sizes[last] % backend.replicas() == 0:
         return _fit(model, batches(first_step=done))
-    whole = steps - 1 - done
     losses = [
-        _fit(model, batches(first_step=done, steps=whole)),
-        _fit(model, batches(first_step=steps - 1)),
+        _fit(model, batches(first_step=done, steps=last - done)),
+        _fit(model, batches(first_step=last)),
     ]
-    weights = [whole * batches.keywords["batch_size"], last]
-    return float(np.average(losses, weights=weights))
+    return float(np.average(losses, weights=[sum(sizes[done:last]), sizes[last]]))
 
 
-def _fit(model: keras.Model, batches: "data.Batches") -> float:
+def _fit(model: keras.Model, batches: "tf.data.Dataset") -> float:
     return model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
 
 
@@ -240,9 +240,10 @@ def _judge(
     settings: Training,
 ) -> float:
     """Returns the validation score; keeps the weights if it is the best so far."""
-    raw = _weights(model)
-    if model.optimizer.use_ema:
-        model.optimizer.write_average(model.trainable_variables)
+    averaged = model.trainable_variables if model.optimizer.use_ema else []
+    raw = _arrays(averaged)
+    if averaged:
+        model.optimizer.write_average(averaged)
     score = task.score(predict(model, validation), validation.table[task.label])
     progress.smoothed = smooth(progress.smoothed, score, settings.score_smoothing)
     progress.waited += 1
@@ -250,8 +251,8 @@ def _judge(
         progress.best_score, progress.best_epoch = progress.smoothed, progress.epoch
         progress.best = _weights(model)
         progress.waited = 0
-    if model.optimizer.use_ema:
-        _write_weights(model, raw)
+    for variable, array in zip(averaged, raw, strict=True):
+        variable.assign(array)
     return score
 
 
@@ -272,11 +273,12 @@ def _note(
     progress.history.append(row)
 
 
+def _arrays(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(x.value)) for x in variables]
+
+
 def _weights(model: keras.Model) -> dict[str, np.ndarray]:
-    return {
-        f"{index:05d}": np.array(keras.ops.convert_to_numpy(weight.value))
-        for index, weight in enumerate(model.weights)
-    }
+    return {f"{i:05d}": array for i, array in enumerate(_arrays(model.weights))}
 
 
 def _write_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:

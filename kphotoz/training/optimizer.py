@@ -37,9 +37,10 @@ class _Averaged:
 
     def write_average(self, variables: list[Any]) -> None:
         """Overwrites `variables` with copies of their averages."""
-        super().finalize_variable_values(variables)
         for variable in variables:
-            variable.assign(np.array(keras.ops.convert_to_numpy(variable.value)))
+            number = self._get_variable_index(variable)
+            average = self._model_variables_moving_average[number]
+            variable.assign(np.array(keras.ops.convert_to_numpy(average.value)))
 
 
 class AveragedAdamW(_Averaged, keras.optimizers.AdamW):

@@ -51,6 +51,7 @@ def compiled(
         optimizer=optimizer.build(settings, 1000),
         loss=RedshiftTask((0.0, 6.0)).loss(settings.loss),
         jit_compile=backend.jit_compile() if jit is None else jit,
+        steps_per_execution=backend.steps_per_call(),
     )
     return model
 
@@ -115,12 +116,10 @@ def time_input(
     used = sample.select(np.arange(steps * size))
     model = compiled(sample, architecture, settings, seed=seed)
 
-    def survey(turn: int) -> "data.Batches":
-        return data.training_batches(used, batch_size=size, seed=seed, epoch=turn)
-
-    held = data.in_memory(survey(0))
+    batches = data.TrainingBatches(used, batch_size=size, seed=seed)
+    held = data.in_memory(batches.epoch(0))
     work = {
-        "survey": lambda turn: model.fit(survey(turn), shuffle=False, verbose=0),
+        "survey": lambda turn: model.fit(batches.epoch(turn), shuffle=False, verbose=0),
         "memory": lambda turn: model.fit(held, shuffle=False, verbose=0),
     }
     times = alternate(work, repeats)

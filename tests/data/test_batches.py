@@ -3,7 +3,7 @@ import pytest
 
 from kphotoz import data
 from kphotoz.backend import devices, distribution, together
-from kphotoz.data import ordered_batches, shared_batches, training_batches
+from kphotoz.data import TrainingBatches, ordered_batches, shared_batches
 from kphotoz.data.batches import to_device
 
 
@@ -13,8 +13,9 @@ def ids(sample, dataset):
     return [[rows[z] for z in batch[1].numpy()] for batch in dataset]
 
 
-def batches(sample, epoch=0, seed=3, **options):
-    return training_batches(sample, batch_size=16, seed=seed, epoch=epoch, **options)
+def batches(sample, epoch=0, seed=3, first_step=0, steps=None, **options):
+    made = TrainingBatches(sample, batch_size=16, seed=seed, **options)
+    return made.epoch(epoch, first_step=first_step, steps=steps)
 
 
 def test_images_stay_with_their_labels_and_weights(tiny, make_example):
@@ -43,6 +44,17 @@ def test_order_is_a_function_of_seed_epoch_and_step_alone(tiny):
     assert ids(train, batches(train, epoch=1)) != first
     assert ids(train, batches(train, seed=4)) != first
     assert sorted(sum(first, [])) == list(range(40)) and len(first[-1]) == 8
+
+
+def test_one_data_set_gives_the_rows_of_every_epoch(tiny):
+    train = tiny["train"]
+    run = TrainingBatches(train, batch_size=16, seed=3)
+    sets = []
+    for epoch in (0, 1, 5):
+        sets.append(run.epoch(epoch))
+        assert ids(train, sets[-1]) == ids(train, batches(train, epoch=epoch))
+    assert sets[0] is sets[1] is sets[2]
+    assert run.epoch(0, first_step=1) is not sets[0]
 
 
 def test_ordered_batches_come_in_table_order_with_a_short_last_one(tiny):
@@ -109,15 +121,20 @@ def test_training_takes_no_step_after_the_copy_to_the_device(tiny, monkeypatch):
     from kphotoz.training.settings import Training
 
     seen = []
-    monkeypatch.setattr(loop, "_fit", lambda model, given: seen.append(given) or 0.0)
+
+    def see(model, given):
+        seen.append((type(given).__name__, ids(tiny["train"], given)))
+        return 0.0
+
+    monkeypatch.setattr(loop, "_fit", see)
     model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Flatten()])
     model.add(keras.layers.Dense(1, kernel_initializer="zeros"))
     settings = Training(epochs=1, batch_size=16, minimum_steps=0)
     given = {"task": RedshiftTask((0.0, 2.0)), "settings": settings, "seed": 3}
     loop.train(model, tiny["train"], tiny["train"], verify=lambda step: None, **given)
-    assert {type(dataset).__name__ for dataset in seen} == {"_PrefetchDataset"}
+    assert {name for name, _ in seen} == {"_PrefetchDataset"}
     whole = ids(tiny["train"], batches(tiny["train"]))
-    assert sum((ids(tiny["train"], dataset) for dataset in seen), []) == whole
+    assert sum((rows for _, rows in seen), []) == whole
 
 
 def test_batches_in_memory_are_the_same(tiny):
