@@ -5,8 +5,8 @@ within 10 % from 1,000 to 100,000 galaxies (10,000 with --quick); predicting 10 
 (without --quick 100 times) as many rows, generated on the fly, adds at most 200 MB.
 
 Inputs of training are held in memory while they take less than half of what is free,
-else on disk; they are told apart. Every size trains on as many steps, after one epoch's
-worth of warming up, and each measurement is a process of its own; sizes take turns.
+else on disk; they are told apart. Every size trains on as many steps, after as many to
+warm up, and each measurement is a process of its own; sizes take turns.
 Galaxies are noise with a colour, 16 x 16 pixels in five bands, so that input and
 bookkeeping count beside a small network. No rival: the claim is about our own growth.
 The last line is JSON with medians.
@@ -105,15 +105,18 @@ def train(count: int) -> dict:
 
     batches = data.TrainingBatches(sample, batch_size=BATCH, seed=0)
 
-    def run(epoch: int, steps: int) -> int:
-        model.fit(batches.epoch(epoch, steps=steps), shuffle=False, verbose=0)
-        return min(steps, -(-count // BATCH))
+    def run(epoch: int) -> int:
+        done = 0
+        while done < STEPS:
+            part = min(STEPS - done, -(-count // BATCH))
+            made = batches.epoch(epoch, steps=part)
+            model.fit(made, shuffle=False, verbose=0)
+            done, epoch = done + part, epoch + 1
+        return epoch
 
-    run(0, STEPS)
-    start, done, epoch = time.perf_counter(), 0, 1
-    while done < STEPS:
-        done += run(epoch, STEPS - done)
-        epoch += 1
+    epoch = run(0)
+    start = time.perf_counter()
+    run(epoch)
     seconds = time.perf_counter() - start
     inputs = sample.info.input_shape
     return {

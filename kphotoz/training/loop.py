@@ -9,9 +9,7 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
+from collections.abc import Callable, Iterable
 import keras
 import numpy as np
 import pydantic
@@ -24,9 +22,6 @@ from kphotoz.training import checkpoint, optimizer
 from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
 from kphotoz.training.smoothing import smooth
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 __all__ = ["Outcome", "clamped_labels", "outputs", "predict", "train"]
 
@@ -199,7 +194,7 @@ def _stopped(progress: _Progress, settings: Training) -> bool:
 
 def _epoch(
     model: keras.Model,
-    batches: Callable[..., "tf.data.Dataset"],
+    batches: Callable[..., Iterable],
     sizes: list[int],
     checks: list[int],
     verify: Callable | None,
@@ -228,7 +223,7 @@ def _epoch(
     return float(np.average(losses, weights=[sum(sizes[done:last]), sizes[last]]))
 
 
-def _fit(model: keras.Model, batches: "tf.data.Dataset") -> float:
+def _fit(model: keras.Model, batches: Iterable) -> float:
     return model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
 
 
