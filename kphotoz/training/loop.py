@@ -10,6 +10,7 @@ import math
 import pathlib
 import time
 from collections.abc import Callable, Iterable
+
 import keras
 import numpy as np
 import pydantic
