@@ -151,6 +151,8 @@ def _shareable(batches: list[np.ndarray]) -> list[np.ndarray]:
 def _share(batches: list[np.ndarray]) -> list[np.ndarray]:
     """Returns the rows of each batch that this process reads."""
     index, count = together.process()
+    if count == 1:
+        return batches
     return [np.split(batch, count)[index] for batch in batches]
 
 

@@ -138,7 +138,7 @@ class Sample:
             (n, *input_shape) float32 in the survey's unit.
         """
         rows = np.asarray(rows, np.int64)
-        inputs = _aligned((len(rows), *self.info.input_shape))
+        inputs = _empty((len(rows), *self.info.input_shape))
         if len(self._parts) == 1:  # one copy instead of two
             store, own = self._parts[0]
             # "clip" lets it write in place; the rows of a split are none to be clipped.
@@ -178,7 +178,7 @@ class Sample:
         return hash_arrays(np.frombuffer(text, np.uint8), *labels)
 
 
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
     """Returns an empty float32 array that TensorFlow takes as it is.
 
     Arrays that begin elsewhere than at a multiple of 64 bytes it copies (`py_func.cc`).

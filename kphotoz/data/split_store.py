@@ -105,9 +105,11 @@ class SplitStore:
         import tensorflow_datasets as tfds
 
         with damaged_survey(self.builder.data_dir):
-            stored = len(names) == 1 and self._is_stored_as_bytes(names[0])
-            batches = self._stored if stored else self._decoded
-            yield from tfds.as_numpy(batches(names, size, start).prefetch(2))
+            if len(names) == 1 and self._is_stored_as_bytes(names[0]):
+                batches = self._stored(names[0], size, start)
+            else:
+                batches = self._decoded(names, size, start)
+            yield from tfds.as_numpy(batches.prefetch(2))
 
     def _decoded(self, names: list[str], size: int, start: int) -> "tf.data.Dataset":
         """Returns batches as TFDS reads them."""
@@ -140,13 +142,13 @@ class SplitStore:
         facts = feature.to_json_content()
         return (facts.encoding, facts.dtype) == ("bytes", "float32")
 
-    def _stored(self, names: list[str], size: int, start: int) -> "tf.data.Dataset":
+    def _stored(self, name: str, size: int, start: int) -> "tf.data.Dataset":
         """Returns batches of one array, decoded a batch at a time.
 
         TFDS decodes example by example, which takes half as long again.
         """
         tf = devices.tensorflow()
-        (name,), info = names, self.builder.info
+        info = self.builder.info
         spec = {name: tf.io.FixedLenFeature((), tf.string)}
         shape = info.features[name].shape
 
