@@ -109,8 +109,7 @@ def train(count: int) -> dict:
         done = 0
         while done < STEPS:
             part = min(STEPS - done, -(-count // BATCH))
-            made = batches.epoch(epoch, steps=part)
-            model.fit(made, shuffle=False, verbose=0)
+            batches.fit(model, epoch, steps=part)
             done, epoch = done + part, epoch + 1
         return epoch
 

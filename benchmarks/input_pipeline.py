@@ -28,11 +28,12 @@ BATCH = 64
 AIM = 1.1
 
 
-def sides(sample, path: pathlib.Path, rows) -> dict:
+def sides(sample, survey, path: pathlib.Path, rows) -> dict:
     """Returns {name: function of the epoch to the batches of that epoch}.
 
     Args:
         sample: Sample. The galaxies.
+        survey: TrainingBatches. Their batches.
         path: HDF5 file that they were built from.
         rows: (n,) integers. Row of the file of each galaxy of the sample.
     """
@@ -46,7 +47,6 @@ def sides(sample, path: pathlib.Path, rows) -> dict:
     labels = sample.table["redshift"].astype("float32")
     shape = sample.info.input_shape
     steps = len(sample) // BATCH
-    survey = data.TrainingBatches(sample, batch_size=BATCH, seed=0)
     held = data.in_memory(survey.epoch(0))
 
     def batch(file, order, step):
@@ -128,6 +128,7 @@ def measure(folder: pathlib.Path, count: int, repeats: int) -> dict:
     import h5py
     import numpy as np
 
+    from kphotoz import data
     from kphotoz.training import timing
     from kphotoz.training.environment import describe
     from kphotoz.training.settings import Training
@@ -141,7 +142,8 @@ def measure(folder: pathlib.Path, count: int, repeats: int) -> dict:
     np.testing.assert_array_equal(sample.gather(np.array([0]))[0], first)
     settings = Training(batch_size=BATCH)
     model = timing.compiled(sample, {"name": "small_cnn"}, settings)
-    made = sides(sample, path, rows)
+    survey = data.TrainingBatches(sample, batch_size=BATCH, seed=0)
+    made = sides(sample, survey, path, rows)
 
     def training(batches):
         return lambda turn: model.fit(batches(turn), shuffle=False, verbose=0)
@@ -149,7 +151,9 @@ def measure(folder: pathlib.Path, count: int, repeats: int) -> dict:
     def alone(batches):
         return lambda turn: drain(batches(turn))
 
-    train = timing.alternate({n: training(b) for n, b in made.items()}, repeats)
+    work = {name: training(batches) for name, batches in made.items()}
+    work["survey"] = lambda turn: survey.fit(model, turn)
+    train = timing.alternate(work, repeats)
     drained = timing.alternate({n: alone(b) for n, b in made.items()}, repeats)
 
     def rates(times):

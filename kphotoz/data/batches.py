@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kphotoz.backend import devices, distribution, together
+from kphotoz.data.buffers import Buffers
 from kphotoz.data.sample import Sample
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 __all__ = [
@@ -68,6 +70,7 @@ class TrainingBatches:
         if weights is not None:
             self._columns.append(_aligned(sample, weights, "weights"))
         self._sample, self._batch_size, self._seed = sample, batch_size, seed
+        self._buffers = Buffers()
         self._rows: list[np.ndarray] = []  # of each batch of this epoch
         self._datasets: dict[int, tf.data.Dataset] = {}  # by their number of batches
 
@@ -87,7 +90,7 @@ class TrainingBatches:
 
         Returns:
             tf.data.Dataset of float32 tensors (batch, *input_shape), (batch,) and, with
-            weights, (batch,).
+            weights, (batch,). It tells nothing of its length, as `fit` explains.
         """
         stop = None if steps is None else first_step + steps
         order = epoch_order(len(self._sample), self._seed, number)
@@ -95,13 +98,40 @@ class TrainingBatches:
         self._rows = _share([*batches[:-1], *_shareable(batches)])
         count = len(self._rows)
         if count not in self._datasets:
-            dataset = _batches(self._sample, count, self._read, len(self._columns))
+            steps = _of_unknown_length(devices.tensorflow().data.Dataset.range(count))
+            dataset = _batches(self._sample, steps, self._read, len(self._columns))
             self._datasets[count] = to_device(dataset)
         return self._datasets[count]
 
+    def fit(
+        self,
+        model: "keras.Model",
+        number: int,
+        *,
+        first_step: int = 0,
+        steps: int | None = None,
+    ) -> float:
+        """Trains a compiled model on one epoch or a part of it, and returns its loss.
+
+        Keras is told the number of batches here, not by the data set: for one of known
+        length it makes another iterator at the end of an epoch and throws it away,
+        which takes as long as the step of a small network.
+
+        Args:
+            model: keras.Model. Compiled.
+            number: int >= 0. Number of the epoch.
+            first_step: int >= 0. As for `epoch`.
+            steps: int or None. As for `epoch`.
+        """
+        batches = self.epoch(number, first_step=first_step, steps=steps)
+        count = len(self._rows)
+        done = model.fit(batches, steps_per_epoch=count, shuffle=False, verbose=0)
+        return done.history["loss"][-1]
+
     def _read(self, step: int) -> list[np.ndarray]:
         rows = self._rows[step]
-        return [self._sample.gather(rows), *(column[rows] for column in self._columns)]
+        inputs = self._sample.gather(rows, self._buffers)
+        return [inputs, *(column[rows] for column in self._columns)]
 
 
 def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":
@@ -217,20 +247,30 @@ def _aligned(sample: Sample, values: np.ndarray, what: str) -> np.ndarray:
 
 def _inputs(sample: Sample, rows: list[np.ndarray]) -> "tf.data.Dataset":
     """Returns batches of inputs alone, of the given rows."""
+    buffers = Buffers()
 
     def read(step: int) -> list[np.ndarray]:
-        return [sample.gather(rows[step])]
+        return [sample.gather(rows[step], buffers)]
 
-    return to_device(_batches(sample, len(rows), read, 0))
+    steps = devices.tensorflow().data.Dataset.range(len(rows))
+    return to_device(_batches(sample, steps, read, 0))
+
+
+def _of_unknown_length(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Returns the same elements: a choice between data sets has no known length."""
+    datasets = devices.tensorflow().data.Dataset
+    return datasets.choose_from_datasets(
+        [dataset], datasets.from_tensors(np.int64(0)).repeat()
+    )
 
 
 def _batches(
     sample: Sample,
-    steps: int,
+    steps: "tf.data.Dataset",
     read: Callable[[int], list[np.ndarray]],
     columns: int,
 ) -> "tf.data.Dataset":
-    """Returns a data set of what `read` returns: inputs, and tuples with columns."""
+    """Returns what `read` gives for each step: inputs, or tuples with columns."""
     tf = devices.tensorflow()
     sample.load()  # here, not in the thread that reads
     shapes = [(None, *sample.info.input_shape), *[(None,)] * columns]
@@ -243,7 +283,7 @@ def _batches(
 
     readers = _readers()
     calls = readers if readers > 1 else None  # a single one needs no thread of its own
-    return tf.data.Dataset.range(steps).map(batch, num_parallel_calls=calls)
+    return steps.map(batch, num_parallel_calls=calls)
 
 
 def _readers() -> int:

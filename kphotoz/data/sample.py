@@ -2,11 +2,11 @@
 
 import functools
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kphotoz.data.buffers import Buffers
 from kphotoz.data.split_store import COLUMNS, SplitStore
 from kphotoz.data.survey_info import SurveyInfo
 from kphotoz.errors import InputError
@@ -128,17 +128,18 @@ class Sample:
             rows = np.linspace(0, len(self) - 1, limit).round().astype(np.int64)
         return self.gather(rows)
 
-    def gather(self, rows: np.ndarray) -> np.ndarray:
+    def gather(self, rows: np.ndarray, buffers: Buffers | None = None) -> np.ndarray:
         """Returns the inputs of the given row numbers, in their order.
 
         Args:
             rows: (n,) integers in 0..len - 1.
+            buffers: Buffers or None. Where the memory comes from. [default: new memory]
 
         Returns:
             (n, *input_shape) float32 in the survey's unit.
         """
         rows = np.asarray(rows, np.int64)
-        inputs = _empty((len(rows), *self.info.input_shape))
+        inputs = (buffers or Buffers()).empty((len(rows), *self.info.input_shape))
         if len(self._parts) == 1:  # one copy instead of two
             store, own = self._parts[0]
             # "clip" lets it write in place; the rows of a split are none to be clipped.
@@ -176,14 +177,3 @@ class Sample:
         text = "\0".join([*self.table["survey"], *self.table["id"]]).encode()
         labels = [self.table[name] for name in ("redshift", "redshift_error")]
         return hash_arrays(np.frombuffer(text, np.uint8), *labels)
-
-
-def _empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an empty float32 array that TensorFlow takes as it is.
-
-    Arrays that begin elsewhere than at a multiple of 64 bytes it copies (`py_func.cc`).
-    """
-    size = 4 * math.prod(shape)
-    buffer = np.empty(size + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    return buffer[start : start + size].view(np.float32).reshape(shape)

@@ -9,7 +9,7 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -140,9 +140,9 @@ def train(
     for epoch in range(progress.epoch, epochs):
         if _stopped(progress, settings):
             break
-        part = functools.partial(batches.epoch, epoch)
+        fit = functools.partial(batches.fit, model, epoch)
         with backend.synchronize(walk(model).values()):
-            loss = _epoch(model, part, sizes, checks, verify)
+            loss = _epoch(fit, sizes, checks, verify)
         progress.epoch = epoch + 1
         # Small samples take many short epochs: judge as often as a large one is judged.
         if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
@@ -194,8 +194,7 @@ def _stopped(progress: _Progress, settings: Training) -> bool:
 
 
 def _epoch(
-    model: keras.Model,
-    batches: Callable[..., Iterable],
+    fit: Callable[..., float],
     sizes: list[int],
     checks: list[int],
     verify: Callable | None,
@@ -205,27 +204,21 @@ def _epoch(
     A last batch that several devices cannot share evenly is a call of its own.
 
     Args:
+        fit: trains on a part of the epoch and returns its loss.
         sizes: the examples in each batch.
     """
     alone = checks[: len(sizes)]
     del checks[: len(sizes)]
     for step, number in enumerate(alone):
-        loss = _fit(model, batches(first_step=step, steps=1))
+        loss = fit(first_step=step, steps=1)
         verify(number)
     done, last = len(alone), len(sizes) - 1
     if done > last:
         return loss
     if done == last or sizes[last] % backend.replicas() == 0:
-        return _fit(model, batches(first_step=done))
-    losses = [
-        _fit(model, batches(first_step=done, steps=last - done)),
-        _fit(model, batches(first_step=last)),
-    ]
+        return fit(first_step=done)
+    losses = [fit(first_step=done, steps=last - done), fit(first_step=last)]
     return float(np.average(losses, weights=[sum(sizes[done:last]), sizes[last]]))
-
-
-def _fit(model: keras.Model, batches: Iterable) -> float:
-    return model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
 
 
 def _judge(

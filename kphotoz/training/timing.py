@@ -119,7 +119,7 @@ def time_input(
     batches = data.TrainingBatches(used, batch_size=size, seed=seed)
     held = data.in_memory(batches.epoch(0))
     work = {
-        "survey": lambda turn: model.fit(batches.epoch(turn), shuffle=False, verbose=0),
+        "survey": lambda turn: batches.fit(model, turn),
         "memory": lambda turn: model.fit(held, shuffle=False, verbose=0),
     }
     times = alternate(work, repeats)

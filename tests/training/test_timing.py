@@ -32,9 +32,9 @@ def test_a_slow_survey_is_told_from_a_fast_one(make_sample, monkeypatch, delay):
     sample = make_sample(16, 1)
     gather = sample.__class__.gather
 
-    def slowly(self, rows):
+    def slowly(self, rows, *buffers):
         time.sleep(delay if len(rows) == 8 else 0)
-        return gather(self, rows)
+        return gather(self, rows, *buffers)
 
     monkeypatch.setattr(sample.__class__, "gather", slowly)
     settings = Training(batch_size=8)
