@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 from kphotoz.untrusted import check_size
 
-__all__ = ["open_checked", "unpacked"]
+__all__ = ["open_checked", "open_plain", "unpacked"]
 
+_BEGIN = b"SIMPLE  ="
 _BLOCK = 2880
 _HEADER = 4000  # blocks of a header; our choice
 _MOST = 999  # axes, and columns of a table; the FITS standard
@@ -26,12 +27,11 @@ def open_checked(path: str | os.PathLike) -> BinaryIO:
     """Returns a FITS file opened for reading, unpacked if it is gzipped.
 
     Raises:
-        ValueError: a header has no end, or declares more than the file holds.
+        ValueError: it does not begin as FITS does; a header has no end, or declares
+            more than the file holds.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    stream = unpacked(path) if packed else open(path, "rb")
+    stream = open_plain(path)
     try:
         _check(stream)
     except BaseException:
@@ -39,6 +39,18 @@ def open_checked(path: str | os.PathLike) -> BinaryIO:
         raise
     stream.seek(0)
     return stream
+
+
+def open_plain(path: str | os.PathLike) -> BinaryIO:
+    """Returns a file opened for reading, unpacked if it is gzipped.
+
+    Raises:
+        ValueError: it is gzipped, and damaged or a bomb.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return unpacked(path) if packed else open(path, "rb")
 
 
 def unpacked(path: str | os.PathLike) -> io.BytesIO:
@@ -62,6 +74,12 @@ def unpacked(path: str | os.PathLike) -> io.BytesIO:
 
 
 def _check(stream: BinaryIO) -> None:
+    # astropy would unpack bzip2, xz and zip, without a limit.
+    head = stream.read(len(_BEGIN))
+    if head != _BEGIN:
+        raise ValueError(
+            f"it begins with {head!r}, FITS with {_BEGIN!r}; only gzip is unpacked"
+        )
     size = stream.seek(0, io.SEEK_END)
     start = 0
     while start < size:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.fits_files import open_checked
+from kphotoz.fits_files import open_checked, open_plain
 from kphotoz.untrusted import damaged
 
 __all__ = ["column", "read_table"]
@@ -108,8 +108,10 @@ def _read_csv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]
         strings_can_be_null=False,
         column_types=dict.fromkeys(text, pyarrow.string()),
     )
-    with damaged(path, f"a whole {'TSV' if tabs else 'CSV'} table"):
-        table = csv.read_csv(path, parse_options=options, convert_options=convert)
+    kind = f"a whole {'TSV' if tabs else 'CSV'} table"
+    # From a path pyarrow would unpack what its suffix names, without a limit.
+    with damaged(path, kind), open_plain(path) as file:
+        table = csv.read_csv(file, parse_options=options, convert_options=convert)
         header = table.column_names
     if len(header) == 1 and len(header[0].split()) > 1:
         raise InputError(

@@ -1,7 +1,10 @@
 """Headers of FITS files that would keep astropy busy for hours, or fill the memory."""
 
+import bz2
 import gzip
 import io
+import lzma
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from kphotoz import tables
+from kphotoz.data.readers.fits_table import FITSTable
 from kphotoz.errors import InputError
 from kphotoz.fits_files import open_checked, unpacked
 
@@ -79,3 +83,22 @@ def test_a_gzip_bomb_is_refused(tmp_path):
             file.write(bytes(1 << 20))
     with pytest.raises(ValueError, match="unpacks to more"):
         unpacked(path)
+
+
+def _zipped(content):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.fits", content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, _zipped])
+def test_what_astropy_would_unpack_without_a_limit_is_refused(table, pack):
+    table.write_bytes(pack(table.read_bytes()))
+    with open(table, "rb") as file, fits.open(file) as unpacked_by_astropy:
+        assert unpacked_by_astropy[1].data["id"].tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="only gzip is unpacked"):
+        open_checked(table)
+    with pytest.raises(InputError, match="only gzip is unpacked") as told:
+        FITSTable(table)
+    assert "\n" not in str(told.value)

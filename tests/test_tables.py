@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 from kphotoz.errors import InputError
 from kphotoz.tables import column, read_table
@@ -49,6 +49,38 @@ def test_gzipped_csv_is_read(tmp_path):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(b"z,w\n0.5,1\n"))
     assert read_table(path)["z"].tolist() == [0.5]
+
+
+def test_gzip_is_told_from_the_content_not_the_suffix(tmp_path):
+    (tmp_path / "t.csv").write_bytes(gzip.compress(b"z,w\n0.5,1\n"))
+    (tmp_path / "u.csv.gz").write_bytes(b"z,w\n0.5,1\n")
+    for name in ("t.csv", "u.csv.gz"):
+        assert read_table(tmp_path / name)["z"].tolist() == [0.5]
+
+
+def test_a_gzip_bomb_is_refused(tmp_path):
+    path = tmp_path / "bomb.csv.gz"
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        file.write(b"z\n")
+        for _ in range(100):
+            file.write(b"1\n" * (1 << 19))
+    with pytest.raises(InputError, match="unpacks to more") as told:
+        read_table(path)
+    assert "\n" not in str(told.value)
+
+
+def test_what_pyarrow_would_unpack_without_a_limit_is_refused(tmp_path):
+    path = tmp_path / "t.csv.zst"
+    for seed in range(200):
+        numbers = np.random.default_rng(seed).random(1000)
+        text = "z\n" + "".join(f"{number}\n" for number in numbers)
+        path.write_bytes(pa.compress(text.encode(), "zstd", asbytes=True))
+        if b"\0" not in path.read_bytes()[:80]:  # others are refused at once
+            break
+    assert csv.read_csv(path)["z"].to_pylist() == numbers.tolist()
+    with pytest.raises(InputError, match="whole CSV table") as told:
+        read_table(path)
+    assert "\n" not in str(told.value)
 
 
 def test_missing_numbers_become_nan_in_every_format(tmp_path):

@@ -1,11 +1,17 @@
 """Tables as their specs describe them: exact, in chunks, and refused in one line."""
 
+import bz2
+import gzip
+import lzma
+
 import numpy as np
 import pytest
 from astropy import units
+from astropy.table import Table
 
 from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.readers import CatalogFile
+from kphotoz.data.readers.text_table import ECSVTable
 from kphotoz.errors import InputError
 
 FORMATS = ("csv", "tsv", "ecsv", "fits", "parquet")
@@ -249,3 +255,15 @@ def test_what_the_declared_unit_implies_is_known(opened, catalogs):
     table = catalogs.columns()
     medians = [f"{b} {np.median(table[f'mag_{b}']):.1f}" for b in "gri"]
     assert opened().implied == ", ".join(medians)
+
+
+@pytest.mark.parametrize("packer", [gzip, bz2, lzma], ids=lambda one: one.__name__)
+def test_ecsv_that_astropy_would_unpack_without_a_limit_is_refused(packer, tmp_path):
+    path = tmp_path / "t.ecsv"
+    Table({"z": [0.5, 1.5]}).write(path, format="ascii.ecsv")
+    assert ECSVTable(path).names == ["z"]
+    path.write_bytes(packer.compress(path.read_bytes()))
+    assert Table.read(path, format="ascii.ecsv")["z"].tolist() == [0.5, 1.5]
+    with pytest.raises(InputError, match="it begins with.*ECSV") as told:
+        ECSVTable(path)
+    assert "\n" not in str(told.value)

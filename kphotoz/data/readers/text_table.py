@@ -12,6 +12,8 @@ from kphotoz.untrusted import damaged
 
 __all__ = ["CSVTable", "ECSVTable", "TSVTable"]
 
+_ECSV = b"# %ECSV"
+
 
 class CSVTable(Table):
     """Cells separated by commas under one line of names; all columns are text."""
@@ -77,6 +79,7 @@ class ECSVTable(Table):
         self.path = path
         with damaged(path, "a table (ecsv)"), warnings.catch_warnings():
             warnings.simplefilter("error", AstropyWarning)
+            _check_plain(path)
             table = AstropyTable.read(path, format="ascii.ecsv")
             self.names = list(table.colnames)
             self._columns = {name: _plain(table[name]) for name in self.names}
@@ -87,6 +90,14 @@ class ECSVTable(Table):
             rows = slice(start, start + size)
             columns = {name: self._columns[name][rows] for name in names}
             yield min(size, self._count - start), columns
+
+
+def _check_plain(path: pathlib.Path) -> None:
+    """Raises where astropy might unpack, whole and without a limit."""
+    with open(path, "rb") as file:
+        head = file.read(len(_ECSV))
+    if head != _ECSV:
+        raise ValueError(f"it begins with {head!r}, ECSV with {_ECSV!r}")
 
 
 def _plain(column: np.ndarray) -> np.ndarray:
