@@ -1,5 +1,6 @@
 """`kphotoz evaluate`: metrics with errors for any table of redshifts."""
 
+import contextlib
 import csv
 import io
 import json
@@ -130,7 +131,7 @@ def _select(columns, where):
             raise InputError(f"Wanted: --where COL=VALUE. Received: {text!r}.")
         held = column(columns, name)
         try:
-            keep = held == (value if held.dtype.kind in "UO" else float(value))
+            keep = held == _as_held(value, held.dtype.kind)
         except ValueError:
             keep = np.zeros(held.size, bool)
         if not keep.any():
@@ -141,6 +142,22 @@ def _select(columns, where):
             )
         columns = {key: values[keep] for key, values in columns.items()}
     return columns
+
+
+def _as_held(value: str, kind: str) -> str | bool | int | float:
+    """Returns a value as columns of this kind of dtype hold it.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    if kind in "UO":
+        return value
+    if kind == "b" and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if kind in "iu":
+        with contextlib.suppress(ValueError):
+            return int(value)  # ids of 19 digits share a float64 with others
+    return float(value)
 
 
 def _names(columns, pred, true, by) -> tuple[str, str]:

@@ -136,6 +136,37 @@ def test_mixed_runs_are_refused_until_one_is_chosen(columns, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("suffix", ["csv", "fits", "parquet"])
+def test_rows_are_chosen_by_truth_values(columns, suffix, tmp_path):
+    path = tmp_path / f"table.{suffix}"
+    is_qso = np.arange(200) % 4 == 0
+    table = {**columns, "is_qso": is_qso}
+    if suffix == "parquet":
+        parquet.write_table(pa.table(table), path)
+    else:
+        Table(table).write(path)
+    for words, count in (("True true TRUE 1", 50), ("False false FALSE 0", 150)):
+        for word in words.split():
+            rows = run(path, *NAMES, "--where", f"is_qso={word}")["rows"]
+            assert rows[0]["n"] == count
+    with pytest.raises(InputError, match="It holds False, True"):
+        run(path, *NAMES, "--where", "is_qso=yes")
+
+
+def test_whole_numbers_of_19_digits_are_compared_exactly(columns, tmp_path):
+    # SDSS' objids: neighbours share one float64.
+    path = tmp_path / "table.parquet"
+    field = 1237655500272500810 + np.arange(200) // 50
+    assert len(set(field.tolist())) == 4 and len(set(field.astype(float))) == 1
+    parquet.write_table(pa.table({**columns, "field": field}), path)
+    rows = run(path, *NAMES, "--where", "field=1237655500272500812")["rows"]
+    assert rows[0]["n"] == 50
+    with pytest.raises(InputError, match="a value that column 'field' holds"):
+        run(path, *NAMES, "--where", "field=1237655500272500814")
+    rows = run(path, *NAMES, "--where", "field=1237655500272500810.0")["rows"]
+    assert rows[0]["n"] == 200  # as floats they are equal
+
+
 def test_unusable_rows_are_told(columns, tmp_path):
     columns["PHOTOZ"][:3] = np.nan, -99, np.inf
     columns["Z_SPEC"][5] = np.nan
