@@ -8,6 +8,7 @@ KPHOTOZ_PRECISION, KPHOTOZ_JIT (1 or 0), and for threads TensorFlow's and XLA's 
 import importlib
 import os
 import pathlib
+import re
 import types
 
 from kphotoz.errors import InputError
@@ -16,6 +17,7 @@ __all__ = [
     "PRECISIONS",
     "clear_session",
     "cores",
+    "free_memory",
     "gpus",
     "has_accelerator",
     "has_bfloat16",
@@ -93,13 +95,19 @@ def jit_compile() -> bool:
     return name() != "tensorflow" or bool(gpus())
 
 
-def steps_per_call() -> int:
+def steps_per_call(steps: int) -> int:
     """Returns how many training steps to take in one call of the compiled function.
 
     On TensorFlow a call costs a small network a tenth of its step; signals wait for the
-    end of a call, so there are few steps in one. JAX would unroll them.
+    end of a call, so there are few steps in one, or all of a short epoch. JAX would
+    unroll them.
+
+    Args:
+        steps: int > 0. Steps of an epoch.
     """
-    return _STEPS_PER_CALL if name() == "tensorflow" and _mirrors() == 1 else 1
+    if name() != "tensorflow" or _mirrors() > 1:
+        return 1
+    return steps if steps <= 2 * _STEPS_PER_CALL else _STEPS_PER_CALL
 
 
 def _mirrors() -> int:
@@ -187,6 +195,33 @@ def cores() -> int:
     except (OSError, ValueError):  # no such limit, or "max"
         pass
     return usable
+
+
+def free_memory() -> int:
+    """Returns the memory that is free to this process, in its container too [byte].
+
+    Where the system does not tell, as on macOS: the memory of the machine.
+    """
+    available = _kernel_number("/proc/meminfo", "MemAvailable:")  # KiB
+    if available is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _kernel_number("/sys/fs/cgroup/memory.max")
+    used = _kernel_number("/sys/fs/cgroup/memory.current")
+    if limit is None or used is None:
+        return 1024 * available
+    # Files that were read count as used, and go as soon as others need the memory.
+    read = _kernel_number("/sys/fs/cgroup/memory.stat", "inactive_file") or 0
+    return min(1024 * available, max(0, limit - used + read))
+
+
+def _kernel_number(path: str, name: str = "") -> int | None:
+    """Returns the number after a name in a file of Linux; None without, as "max"."""
+    try:
+        text = pathlib.Path(path).read_text()
+    except OSError:
+        return None
+    found = re.search(rf"^{name}\s*([0-9]+)", text, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def threads() -> int:

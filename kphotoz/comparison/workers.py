@@ -2,12 +2,12 @@
 
 import multiprocessing
 import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
 from kphotoz import backend
+from kphotoz.backend import devices
 from kphotoz.comparison.plan import Job
 from kphotoz.errors import InputError
 
@@ -17,7 +17,7 @@ _MOST = 4  # processes; the base of a seed, which others wait for, needs threads
 _JOBS = 3  # that a process must have for its start to pay
 # A process with its libraries and a small network [byte], and copies of the data in it.
 _PROCESS, _COPIES = 1.5e9, 3
-_SHARE = 0.75  # of the memory; the rest is for others
+_SHARE = 0.75  # of the free memory; the rest is for others
 
 
 def choose_count(data_bytes: int, planned: int) -> int:
@@ -29,18 +29,9 @@ def choose_count(data_bytes: int, planned: int) -> int:
     """
     if backend.has_accelerator():
         return 1
-    room = int(_SHARE * _memory() // (_PROCESS + _COPIES * data_bytes))
+    memory = _SHARE * devices.free_memory()
+    room = int(memory // (_PROCESS + _COPIES * data_bytes))
     return max(1, min(_MOST, backend.threads(), room, planned // _JOBS))
-
-
-def _memory() -> float:
-    """Returns the memory that this process and its children may use [byte]."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):  # no such limit, or "max"
-        return found
-    return min(found, limit)
 
 
 def processes(count: int) -> futures.ProcessPoolExecutor:

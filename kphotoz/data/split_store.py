@@ -1,5 +1,6 @@
 """One split of one survey: its table and its inputs, each read once, kept after."""
 
+import errno
 import functools
 import math
 import os
@@ -12,6 +13,7 @@ import numpy as np
 
 from kphotoz.backend import devices
 from kphotoz.data.survey_info import SurveyInfo, damaged_survey
+from kphotoz.errors import InputError
 from kphotoz.untrusted import check_size
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ TEXT_COLUMNS = ("id", "group")
 NUMBER_COLUMNS = ("redshift", "redshift_error", "z_true", "magnitude", "ra", "dec")
 COLUMNS = TEXT_COLUMNS + NUMBER_COLUMNS
 _BATCH = 256  # examples read at once; our choice
+# Of file systems that cannot reserve space.
+_NO_RESERVING = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class SplitStore:
@@ -183,10 +187,32 @@ def allocate(shape: tuple[int, ...]) -> np.ndarray:
 
     Args:
         shape: tuple of int.
+
+    Raises:
+        InputError: it fits neither the memory nor the disk.
     """
+    size = 4 * math.prod(shape)
     # Half of the free memory is our choice: the model and its batches need the rest.
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if 4 * np.prod(shape, dtype=np.int64) <= free // 2:
+    if size <= devices.free_memory() // 2:
         return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.float32, "w+", shape=shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            _reserve(file.fileno(), size)
+            return np.memmap(file, np.float32, "w+", shape=shape)
+    except OSError as error:
+        raise InputError(
+            f"Wanted: room for {size / 2**30:.1f} GiB, too much for the memory, in "
+            f"{tempfile.gettempdir()}. Received: {error.strerror or error}. Free the "
+            "space, or set TMPDIR to a folder with space."
+        ) from error
+
+
+def _reserve(file: int, size: int) -> None:
+    """Takes the disk space now: a disk that is full later would kill the process."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno not in _NO_RESERVING:
+            raise

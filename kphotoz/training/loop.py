@@ -125,7 +125,7 @@ def train(
     start = time.monotonic()
     steps = math.ceil(len(train_sample) / settings.batch_size)
     epochs = max(settings.epochs, math.ceil(settings.minimum_steps / steps))
-    _compile(model, task, settings, steps * epochs)
+    _compile(model, task, settings, steps, epochs)
     progress = _resume(model, checkpoints, settings)
     saved = time.monotonic()
     checks = list(_CHECKED_STEPS[progress.epoch * steps :]) if verify else []
@@ -167,15 +167,15 @@ def train(
 
 
 def _compile(
-    model: keras.Model, task: RedshiftTask, settings: Training, steps: int
+    model: keras.Model, task: RedshiftTask, settings: Training, steps: int, epochs: int
 ) -> None:
-    rule = optimizer.build(settings, steps)
+    rule = optimizer.build(settings, steps * epochs)
     loss = task.loss(settings.loss)
     model.compile(
         optimizer=rule,
         loss=loss,
         jit_compile=backend.jit_compile(),
-        steps_per_execution=backend.steps_per_call(),
+        steps_per_execution=backend.steps_per_call(steps),
     )
     rule.build(model.trainable_variables)
 

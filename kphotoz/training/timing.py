@@ -1,5 +1,6 @@
 """Times of training steps, measured side by side: input, precision, compilation."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -47,11 +48,12 @@ def compiled(
         pixel_scale=sample.info.pixel_scale,
         seed=seed,
     )
+    steps = math.ceil(len(sample) / settings.batch_size)
     model.compile(
         optimizer=optimizer.build(settings, 1000),
         loss=RedshiftTask((0.0, 6.0)).loss(settings.loss),
         jit_compile=backend.jit_compile() if jit is None else jit,
-        steps_per_execution=backend.steps_per_call(),
+        steps_per_execution=backend.steps_per_call(steps),
     )
     return model
 

@@ -106,7 +106,7 @@ def test_steps_taken_together_end_in_the_bits_of_single_ones(
 ):
     found = []
     for steps in (3, 1):  # 4 steps an epoch: the last call is shorter
-        monkeypatch.setattr(loop.backend, "steps_per_call", lambda x=steps: x)
+        monkeypatch.setattr(loop.backend, "steps_per_call", lambda _, x=steps: x)
         keras.utils.set_random_seed(0)
         model = make()
         loop.train(model, *samples, task=TASK, settings=SETTINGS, seed=5)
