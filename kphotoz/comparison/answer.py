@@ -2,6 +2,8 @@
 
 import math
 
+from kphotoz.metrics.point import badness
+
 __all__ = ["answer", "crossover"]
 
 
@@ -31,8 +33,7 @@ def answer(
     }
     if not scores:
         return "On the deployment sample no regime could be scored."
-    rank = float.__neg__ if headline == "r2" else abs
-    ranked = sorted(scores, key=lambda name: rank(float(scores[name]["value"])))
+    ranked = sorted(scores, key=lambda name: badness(headline, scores[name]["value"]))
     best = scores[ranked[0]]
     quoted = f"{headline} {best['value']:.4f} ± {best['error']:.4f}"
     tied = [
@@ -78,6 +79,7 @@ def crossover(
 
     At each fraction the best of the adapted regimes is compared with `from_scratch`;
     between two fractions the crossing is interpolated in the logarithm of the count.
+    Better is what `badness` says: the higher r2, the smaller bias.
 
     Returns:
         None with fewer than two fractions or regimes missing; otherwise a dict with
@@ -88,7 +90,10 @@ def crossover(
     points = _points(rows, adapted, headline, sample)
     if len(points) < 2:
         return None
-    leads = [point["adapted"] - point["from_scratch"] for point in points]
+    leads = [
+        badness(headline, point["adapted"]) - badness(headline, point["from_scratch"])
+        for point in points
+    ]
     labels, low, high = None, points[0]["n_labels"], points[-1]["n_labels"]
     if all(lead < 0 for lead in leads):
         text = f"adaptation leads at every label count from {low} to {high}"
@@ -113,6 +118,7 @@ def _points(
         for row in rows
         if row["sample"] == sample and row["metric"] == headline and row["fraction"] > 0
         and row["truth"] == "label" and row["value"] is not None
+        and math.isfinite(row["value"])
     ]  # fmt: skip
     points = []
     for fraction in sorted({row["fraction"] for row in chosen}):
@@ -120,7 +126,7 @@ def _points(
         rivals = [name for name in adapted if name in here]
         if "from_scratch" not in here or not rivals:
             continue
-        best = min(rivals, key=lambda name: here[name]["value"])
+        best = min(rivals, key=lambda name: badness(headline, here[name]["value"]))
         points.append(
             {
                 "fraction": fraction,

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Collection
 
+from kphotoz.metrics.point import badness
+
 __all__ = ["remarks"]
 
 _PLACES = (("target", "label"), ("deployment", "z_true"), ("deployment", "label"))
@@ -75,8 +77,7 @@ class _Found:
         for name in names:
             row = self.row(name, place, self.headline)
             if row:
-                size = abs(row["value"])
-                scores[name] = -row["value"] if self.headline == "r2" else size
+                scores[name] = badness(self.headline, row["value"])
         return min(scores, key=scores.get) if scores else None
 
     def change(self, after, before, place, metric) -> float | None:

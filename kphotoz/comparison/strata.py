@@ -7,6 +7,7 @@ import numpy as np
 
 from kphotoz.comparison.estimate import differences, estimates, rows
 from kphotoz.comparison.predictions import Scored
+from kphotoz.metrics.point import badness
 from kphotoz.metrics.strata import parts
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def _rivals(tables: "Tables", cases, scored: Scored) -> list[tuple[str, float]]:
         z_pred = tables.predictions(*case, scored)
         (row,) = estimates(headline, z_pred, scored, window, {})
         if np.isfinite(row["value"]):
-            scores[case] = abs(row["value"])
-    if headline.headline == "r2":
-        scores = {case: -value for case, value in scores.items()}
+            scores[case] = badness(headline.headline, row["value"])
     found = []
     for side in (False, True):
         mine = [case for case in scores if (case[0] in forests) is side]

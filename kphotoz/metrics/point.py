@@ -20,7 +20,7 @@ import numpy as np
 from kphotoz.errors import InputError, unknown
 from kphotoz.metrics._weighted import mean, median, quartiles
 
-__all__ = ["DEFAULT", "DEFINITIONS", "POINT", "RATES", "SIGNED", "kernel"]
+__all__ = ["DEFAULT", "DEFINITIONS", "POINT", "RATES", "SIGNED", "badness", "kernel"]
 
 POINT: dict[str, Callable] = {}
 DEFINITIONS: dict[str, str] = {}
@@ -37,6 +37,20 @@ RATES = (
 )
 # Better means nearer to zero, not smaller.
 SIGNED = ("bias_median", "bias_mean", "bias_biweight")
+
+
+def badness(metric: str, value: float) -> float:
+    """Returns a number that is the smaller, the better the value of a metric is.
+
+    That is minus `r2`, the size of a bias, and any other metric itself.
+
+    Args:
+        metric: str. A key of `POINT`.
+        value: float. What it was measured to be.
+    """
+    if metric == "r2":
+        return -value
+    return abs(value) if metric in SIGNED else value
 
 
 def kernel(name: str) -> Callable:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kphotoz.metrics.point import badness
 from kphotoz.report.style import SAMPLES
 
 __all__ = ["Content", "Panel"]
@@ -115,8 +116,8 @@ class Content:
         for regime in self.regimes:
             row = self.row(regime, sample, truth, self.headline)
             if row and math.isfinite(finite(row["value"])):
-                values[regime] = abs(row["value"])
-        return sorted(values, key=values.get, reverse=self.headline == "r2")
+                values[regime] = badness(self.headline, row["value"])
+        return sorted(values, key=values.get)
 
     def panel(
         self, predictions: Mapping[str, np.ndarray], sample: str, truth: str

@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
 
 from kphotoz import metrics
 from kphotoz.comparison.aggregate import Tables, collect
@@ -150,6 +151,19 @@ def test_strata_pair_the_best_network_with_the_forest(tables):
             values.append(metrics.nmad(t["z_pred"][keep], t["z_label"][keep]))
         sides.append(np.mean(values))
     assert one["value"] == pytest.approx(sides[0] - sides[1], abs=1e-12)
+
+
+def test_a_network_worse_than_the_mean_redshift_is_not_the_best(tables, monkeypatch):
+    monkeypatch.setitem(SCATTER, "zero_shot", 3.0)
+    scores = {}
+    for name in ("zero_shot", "lora"):
+        parts = [_table(name, seed) for seed in range(SEEDS)]
+        scores[name] = np.mean([r2_score(t["z_label"], t["z_pred"]) for t in parts])
+    assert scores["zero_shot"] < -1 and scores["lora"] > 0.9
+    by = {"magnitude": [20, 25]}
+    found = collect(tables(by=by, metrics=["r2"], headline="r2"))
+    pairs = {(d["a"], d["b"]) for d in found["strata_differences"]}
+    assert pairs == {("lora", "random_forest")}
 
 
 def test_small_strata_stay_visible(tables):

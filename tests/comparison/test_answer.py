@@ -5,14 +5,14 @@ import pytest
 from kphotoz.comparison.answer import answer, crossover
 
 
-def row(regime, value, fraction=1.0, sample="deployment", n_labels=100):
+def row(regime, value, fraction=1.0, sample="deployment", n_labels=100, metric="nmad"):
     return {
         "regime": regime,
         "fraction": fraction,
         "n_labels": n_labels,
         "sample": sample,
         "truth": "label",
-        "metric": "nmad",
+        "metric": metric,
         "value": value,
         "error": 0.001,
     }
@@ -73,3 +73,46 @@ def test_no_crossover_says_who_leads_everywhere(scratch, text):
 
 def test_one_fraction_has_no_crossover():
     assert crossover([row("from_scratch", 0.1)], ["full"], "nmad") is None
+
+
+# Scatters at 10 and 1000 labels, of which `lora` is the better adapted regime and
+# `from_scratch` the best at last: with any metric the crossing lies halfway, at 100.
+SIZES = {"from_scratch": (0.05, 0.02), "lora": (0.04, 0.03), "full": (0.09, 0.08)}
+
+
+@pytest.mark.parametrize(
+    ("metric", "measured"),
+    [
+        ("nmad", lambda size, regime: size),
+        ("r2", lambda size, regime: 1 - size),
+        ("r2", lambda size, regime: -size),  # all worse than the mean redshift
+        ("bias_median", lambda size, regime: -size),
+        ("bias_mean", lambda size, regime: size if regime == "lora" else -size),
+    ],
+)
+def test_an_order_is_the_same_in_whatever_metric_it_is_told(metric, measured):
+    rows = [
+        row(name, measured(size, name), fraction, sample, labels, metric)
+        for name, sizes in SIZES.items()
+        for size, fraction, labels in zip(sizes, (0.01, 1.0), (10, 1000), strict=True)
+        for sample in ("target", "deployment")
+    ]
+    found = crossover(rows, ["lora", "full"], metric)
+    assert [point["best"] for point in found["points"]] == ["lora", "lora"]
+    assert found["labels"] == 100
+    assert found["points"][0]["adapted"] == measured(0.04, "lora")
+    assert "from_scratch is first" in answer(rows, [], metric, 5)
+
+
+def test_a_count_at_which_nothing_could_be_measured_is_left_out():
+    rows = [
+        row(name, value, fraction, "target", labels)
+        for fraction, labels, values in (
+            (0.01, 10, (float("nan"), 0.05)),
+            (0.1, 100, (0.03, 0.04)),
+            (1.0, 1000, (0.03, 0.02)),
+        )
+        for name, value in zip(("from_scratch", "lora"), values, strict=True)
+    ]
+    found = crossover(rows, ["lora"], "nmad", "target")
+    assert [point["n_labels"] for point in found["points"]] == [100, 1000]

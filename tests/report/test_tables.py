@@ -123,3 +123,22 @@ def test_verdict_names_the_better_side(comparison):
     assert verdict(one) == "x better"
     assert verdict({**one, "metric": "r2"}) == "y better"
     assert verdict({**one, "resolved": False}) == "not resolved"
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [
+        ("r2", [0.9, 0.1, -0.5]),
+        ("bias_median", [-0.001, 0.01, -0.2]),
+        ("nmad", [0.01, 0.02, 0.03]),
+    ],
+)
+def test_regimes_are_ranked_from_the_best_to_the_worst(comparison, metric, values):
+    names = ["lora", "combined", "zero_shot"]
+    comparison["recipe"]["evaluation"]["headline"] = metric
+    comparison["rows"] = [
+        {**row, "metric": metric, "value": values[names.index(row["regime"])]}
+        for row in comparison["rows"]
+        if row["metric"] == "nmad" and row["regime"] in names
+    ]
+    assert Content(comparison).ranked("target", "label") == names
