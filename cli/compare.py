@@ -103,14 +103,17 @@ def command(
     out = out or pathlib.Path("runs") / f"compare-{resolved.name}"
     from kphotoz import comparison
     from kphotoz.training.progress import Reporter
+    from kphotoz.training.run_folder import RunFolder
 
     reporter = Reporter()
-    arguments = comparison.compare(
-        resolved, out, resume=resume, reporter=reporter, at_once=jobs
-    )
-    reporter.line("drawing errors from seeds and objects")
     words = "kphotoz " + shlex.join(sys.argv[1:])
-    _print(comparison.summarize(*arguments, out, words), out, as_json)
+    with RunFolder(out).alone():
+        arguments = comparison.compare(
+            resolved, out, resume=resume, reporter=reporter, at_once=jobs
+        )
+        reporter.line("drawing errors from seeds and objects")
+        found = comparison.summarize(*arguments, out, words)
+    _print(found, out, as_json)
 
 
 def _print(found: dict, out: pathlib.Path, as_json: bool) -> None:

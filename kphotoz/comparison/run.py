@@ -34,6 +34,9 @@ def compare(
 ) -> tuple[Experiment, list[Regime]]:
     """Runs every job of a recipe that has not ended yet.
 
+    The caller holds the folder's lock, `RunFolder(out).alone()`, until `summarize` has
+    written what was found: another command would sweep away what is half written.
+
     Args:
         recipe: Recipe. Fully resolved.
         out: path. The comparison's folder; jobs write below `jobs/`.
@@ -50,14 +53,15 @@ def compare(
     regimes = expand(regimes, recipe.sweep, recipe.overrides)
     base = regime_of_base(recipe.overrides.get("base"))
     folder = RunFolder(out)
-    with folder.alone():
-        folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
-        experiment = _open(recipe, regimes, reporter)
-        known = {regime.name: regime for regime in (base, *regimes)}
-        planned = jobs(recipe, regimes)
-        count = at_once or choose_count(experiment.input_bytes, len(planned))
-        folder.settle(environment.describe() | {"jobs_at_once": count})
-        _run_jobs(planned, known, experiment, out, reporter, count)
+    folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
+    experiment = _open(recipe, regimes, reporter)
+    known = {regime.name: regime for regime in (base, *regimes)}
+    planned = jobs(recipe, regimes)
+    count = at_once or choose_count(experiment.input_bytes, len(planned))
+    facts = {"jobs_at_once": count, "data": experiment.fingerprint()}
+    if note := folder.settle(environment.describe() | facts):
+        reporter.line(note)
+    _run_jobs(planned, known, experiment, out, reporter, count)
     return experiment, regimes
 
 

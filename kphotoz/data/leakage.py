@@ -4,6 +4,7 @@ import numpy as np
 
 from kphotoz.data.duplicates import find_duplicates
 from kphotoz.data.sample import Sample
+from kphotoz.data.survey import IMPORTS
 from kphotoz.errors import InputError
 
 __all__ = ["SAME", "check_disjoint"]
@@ -16,7 +17,8 @@ def check_disjoint(train: Sample, test: Sample) -> None:
 
     Objects are compared by group (the same source on the sky) among all surveys of one
     builder, or by id within one survey where there is no group; surveys of different
-    builders by position, within `SAME` arcsec, where both have positions.
+    builders, and files of one's own, by position as well, within `SAME` arcsec, where
+    both have positions: catalogues of the same objects differ by fractions of that.
 
     Raises:
         InputError: objects are shared; says how many rows and the first id.
@@ -35,9 +37,9 @@ def check_disjoint(train: Sample, test: Sample) -> None:
 
 
 def _check_positions(train: Sample, test: Sample) -> None:
-    mine, theirs = _builders(train), _builders(test)
-    for builder in np.unique(theirs):
-        here, there = mine != builder, theirs == builder
+    mine, theirs = _origins(train), _origins(test)
+    for origin in np.unique(theirs):
+        here, there = mine != origin, theirs == origin
         match = find_duplicates(
             *(train.table[key][here] for key in ("ra", "dec")),
             *(test.table[key][there] for key in ("ra", "dec")),
@@ -54,9 +56,13 @@ def _check_positions(train: Sample, test: Sample) -> None:
             )
 
 
-def _builders(sample: Sample) -> np.ndarray:
-    names = [survey.split("/")[0] for survey in sample.table["survey"]]
-    return np.array(names, dtype=str)
+def _origins(sample: Sample) -> np.ndarray:
+    """Returns what gave each row its group, (n,): a builder, or a user's file."""
+    origins = {
+        name: name if name.split("/")[0] in IMPORTS else name.split("/")[0]
+        for name in set(sample.table["survey"])
+    }
+    return np.array([origins[name] for name in sample.table["survey"]], dtype=str)
 
 
 def _keys(sample: Sample) -> list[tuple[str, ...]]:

@@ -135,7 +135,7 @@ def _read(name: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise InputError(
             f"Wanted: a recipe with named fields. Received: {path} holds "
-            f"{type(fields).__name__}. See docs/recipes.md."
+            f"{type(fields).__name__}. See docs/regimes.md."
         )
     return fields
 

@@ -24,8 +24,9 @@ class SurveyChoice(_Strict):
 class Deployment(_Strict):
     """The sample where the model will be used, for which `compare` answers.
 
-    `sample` is `source` or `target`: its test split. With `like` (a file or survey of
-    unlabelled images) that test split is re-weighted to resemble it.
+    `sample` is `source` or `target`: its test split. With `like`, the name of a survey
+    of the same bands and pixels, that test split is re-weighted to resemble all of it;
+    its redshifts are not used.
     """
 
     sample: Literal["source", "target"] = "target"

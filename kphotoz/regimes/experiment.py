@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import math
 from collections.abc import Iterable
 
@@ -22,6 +23,8 @@ __all__ = ["Experiment"]
 _FITTED_ON = 2000
 # Labels kept at any fraction.
 _FEWEST = {"train": 2, "validation": 20}
+# What surveys must share so that photometry of one can be set beside the other's.
+_SHARED = ("kind", "bands", "input_shape", "pixel_scale", "unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,14 @@ class Experiment:
         ]
         return sum(4 * len(s) * math.prod(s.info.input_shape) for s in samples)
 
+    def fingerprint(self) -> str:
+        """Returns the SHA-256 of all ids and labels by split, in hexadecimal."""
+        digest = hashlib.sha256()
+        for role, splits in (("source", self.source), ("target", self.target)):
+            for name, sample in (splits or {}).items():
+                digest.update(f"{role} {name} {sample.fingerprint()}".encode())
+        return digest.hexdigest()
+
     @functools.cached_property
     def task(self) -> RedshiftTask:
         """The task, from the recipe's fields."""
@@ -171,13 +182,30 @@ class Experiment:
         }
 
     def check(self, regimes: Iterable[Regime]) -> None:
-        """Checks that the samples have what the regimes need, before any is run.
+        """Checks that the samples have what a comparison needs, before any job is run.
 
         Raises:
-            InputError: a regime degrades the target and magnitudes are not known.
+            InputError: a regime degrades the target and magnitudes are not known; no
+                survey `deployment.like`, or one unlike the deployment sample.
         """
+        self._check_like()
         if any("degraded" in regime.data for regime in regimes):
             _ = self.degraded
+
+    def _check_like(self) -> None:
+        where = self.recipe.deployment
+        if where.like is None:
+            return
+        mine = getattr(self, where.sample)["test"].info
+        other = data.open_survey(where.like)["test"].info
+        for field in _SHARED:
+            wanted, received = getattr(mine, field), getattr(other, field)
+            if wanted != received:
+                raise InputError(
+                    f"Wanted: a deployment survey with the {field} of {mine.name}, "
+                    f"{wanted!r}. Received: {received!r} in {where.like}. Build it to "
+                    "match, or name another with --deploy."
+                )
 
     @staticmethod
     def _parts(splits: dict, fraction: float, seed: int) -> tuple:

@@ -69,8 +69,10 @@ def fit(
             # One model has one test set: the survey's own.
             experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
         settings = settings_of(regime, experiment)
+        facts = environment.describe(seed) | {"data": experiment.fingerprint()}
         with backend.first_alone():
-            folder.settle(environment.describe(seed))
+            if note := folder.settle(facts):
+                reporter.line(note)
         result = run(
             regime,
             experiment,

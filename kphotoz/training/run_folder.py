@@ -27,6 +27,9 @@ __all__ = ["RunFolder", "damaged_run", "write_parquet"]
 
 _IDENTITY = "recipe.yaml"
 _LOCK = ".lock"
+# What decides about the last bits of a result, beside backend and precision.
+_OF_THE_BITS = ("kphotoz", "versions", "jit", "onednn", "machine")
+_OF_THE_BITS += ("training_devices", "processes", "threads", "jobs_at_once")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 
 
@@ -82,11 +85,20 @@ class RunFolder:
         sweep(self.path)
         write_text(recipe, identity)
 
-    def settle(self, environment: dict[str, Any]) -> None:
+    def settle(self, environment: dict[str, Any]) -> str:
         """Writes `environment.json`, by which a resumed run must compute as well.
 
+        Args:
+            environment: dict. What `describe` returns, and `data`, the experiment's
+                fingerprint.
+
+        Returns:
+            str. A line on what else differs from that of the beginning, which stays in
+            the file, `resumed_with` beside it; empty where nothing does.
+
         Raises:
-            InputError: the run was begun with another backend or precision.
+            InputError: the run was begun with another backend or precision, or on other
+                data.
         """
         path = self.path / "environment.json"
         begun = self.read_json("environment") if path.exists() else environment
@@ -97,7 +109,22 @@ class RunFolder:
                     f"{begun.get(key)}. Received: {environment[key]}. "
                     f"Add --{key} {begun.get(key)}, or choose another --out."
                 )
-        self.save_json("environment", environment)
+        if begun.get("data") not in (None, environment.get("data")):
+            raise InputError(
+                f"Wanted: the data that {self.path} was begun with. Received: surveys "
+                "of other ids, labels or splits, as after an import under the same "
+                "name. Choose another --out, or name the former import by its hash."
+            )
+        others = [key for key in _OF_THE_BITS if begun.get(key) != environment.get(key)]
+        if others:
+            begun |= {"resumed_with": {key: environment.get(key) for key in others}}
+        self.save_json("environment", begun)
+        if not others:
+            return ""
+        return (
+            f"goes on with other {', '.join(others)} than it was begun with: "
+            "results may differ by rounding"
+        )
 
     @property
     def finished(self) -> bool:

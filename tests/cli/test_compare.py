@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -165,3 +166,46 @@ def test_a_source_of_other_pixels_is_refused_before_anything_is_trained(
     with pytest.raises(InputError, match="equal input_shape"):
         kphotoz("compare", *arguments, "--out", tmp_path / "run")
     assert not (tmp_path / "run" / "jobs").exists()
+
+
+def test_a_wrong_deployment_survey_is_refused_before_anything_is_trained(
+    kphotoz, surveys, tiny, make_sample, tmp_path
+):
+    sample = make_sample(60, 5, bands="riz", tag="red")
+    path = tmp_path / "red.npz"
+    ids = np.asarray(sample.table["id"], str)
+    np.savez(path, stamps=sample.inputs(), name=ids, zspec=sample.table["redshift"])
+    reading = ["--bands=r,i,z", *surveys["data"][2:], "--json"]
+    other = json.loads(kphotoz("data", "import", path, *reading))["survey"]
+    arguments = ["compare", *surveys["data"], *tiny, "--regimes=random_forest"]
+    arguments += ["--out", tmp_path / "run"]
+    for name, words in (("cutouts/nowhere", "nowhere"), (other, "the bands of")):
+        # The second command needs no --resume: the first one left nothing behind.
+        with pytest.raises(InputError, match=words):
+            kphotoz(*arguments, "--deploy", name)
+        assert not (tmp_path / "run" / "jobs").exists()
+
+
+def test_a_second_command_is_refused_while_results_are_written(
+    kphotoz, surveys, tiny, tmp_path, monkeypatch
+):
+    out, told = tmp_path / "run", []
+    arguments = ["compare", *surveys["data"], *tiny, "--regimes=random_forest"]
+    arguments += ["--seeds=1", "--out", out]
+    half = out / "figures" / f".bars.{os.getpid()}.partial.png"
+
+    def draw(*_):
+        if not told:
+            half.parent.mkdir()
+            half.touch()
+            with pytest.raises(InputError) as caught:
+                kphotoz(*arguments, "--resume")
+            told.append(str(caught.value))
+            assert half.exists()
+            half.unlink()
+        return []
+
+    monkeypatch.setattr("kphotoz.report.write_figures", draw)
+    kphotoz(*arguments)
+    assert "Wait for its end" in told[0]
+    kphotoz(*arguments, "--resume")  # it may, after the end

@@ -29,3 +29,14 @@ def test_only_rows_of_other_surveys_are_compared_by_place(make_catalog):
     check_disjoint(sample.select(np.arange(6)), sample.select(np.arange(6, 12)))
     mixed = make_catalog(12, 1, tag="b", ra=RA, dec=DEC).union(sample.select([7]))
     check_disjoint(sample.select(np.arange(6)), mixed.select(np.arange(1, 13)))
+
+
+def test_two_files_of_a_user_are_compared_by_place_as_well(make_catalog, monkeypatch):
+    # A tenth of an arcsecond may carry a group, named after its place, to another cell.
+    first = make_catalog(12, tag="/a", ra=RA, dec=DEC)
+    second = make_catalog(12, 1, tag="/b", ra=RA, dec=DEC + 0.1 * ARCSEC)
+    check_disjoint(first, second)  # configurations of one builder share their groups
+    monkeypatch.setattr("kphotoz.data.leakage.IMPORTS", ("catalogue",))
+    with pytest.raises(InputError, match="12 of 12 test rows.*'/b1-0'"):
+        check_disjoint(first, second)
+    check_disjoint(first.select(np.arange(6)), first.select(np.arange(6, 12)))

@@ -1,3 +1,6 @@
+import dataclasses
+import types
+
 import numpy as np
 import pytest
 
@@ -74,6 +77,36 @@ def test_deployment_on_a_missing_source_or_truth_is_refused_with_the_remedy(targ
         sample.table["z_true"][:] = np.nan
     with pytest.raises(InputError, match="deployment.truth=label"):
         Experiment(RECIPE, target, target)._check_deployment()
+
+
+def resembling(monkeypatch, target, survey, **facts):
+    """Checks an experiment whose target must resemble `survey`, but for some facts."""
+    info = dataclasses.replace(survey.info, **facts)
+    found = dict.fromkeys(target, types.SimpleNamespace(info=info))
+    monkeypatch.setattr("kphotoz.data.open_survey", lambda name: found)
+    deployment = {"like": "cutouts/sky", "sample": "target"}
+    recipe = recipes.load(overlay={"deployment": deployment})
+    Experiment(recipe, None, target).check([])
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"bands": ("r", "g", "i")}, r"the bands .*'g', 'r', 'i'.*'r', 'g', 'i'"),
+        ({"kind": "catalog"}, "the kind .*'image'.*'catalog'"),
+        ({"input_shape": (20, 20, 3)}, "the input_shape .*16, 16, 3.*20, 20, 3"),
+        ({"pixel_scale": 0.4}, r"the pixel_scale .*0\.2.*0\.4"),
+        ({"unit": "nJy"}, "the unit .*'count'.*'nJy'"),
+    ],
+)
+def test_a_deployment_survey_unlike_the_test_sample_is_refused(
+    monkeypatch, target, make_sample, facts, words
+):
+    other = make_sample(5, 1, tag="other")
+    resembling(monkeypatch, target, other)
+    with pytest.raises(InputError, match=words) as caught:
+        resembling(monkeypatch, target, other, **facts)
+    assert "\n" not in str(caught.value) and "--deploy" in str(caught.value)
 
 
 def duplicated(make_catalog, **columns):

@@ -76,3 +76,32 @@ def test_damaged_metrics_are_told_with_the_folder_to_remove(tmp_path, content):
     (tmp_path / "run" / "metrics.json").write_bytes(content)
     with pytest.raises(InputError, match="Remove .*run and repeat with --resume"):
         folder.settings()
+
+
+HERE = {"backend": "jax", "precision": "float32", "threads": 2, "data": "a" * 64}
+
+
+def test_the_beginning_stays_on_record_and_what_differs_later_is_told(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.settle(HERE) == ""
+    assert folder.settle(HERE) == ""
+    told = folder.settle(HERE | {"threads": 8})
+    assert "other threads than it was begun with" in told
+    record = folder.read_json("environment")
+    assert record == HERE | {"resumed_with": {"threads": 8}}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"backend": "tensorflow"}, "Add --backend jax"),
+        ({"precision": "mixed_bfloat16"}, "Add --precision float32"),
+        ({"data": "b" * 64}, "surveys of other ids, labels or splits"),
+    ],
+)
+def test_what_would_mix_two_results_is_refused(tmp_path, change, words):
+    folder = RunFolder(tmp_path)
+    folder.settle(HERE)
+    with pytest.raises(InputError, match=words):
+        folder.settle(HERE | change)
+    assert folder.read_json("environment") == HERE
