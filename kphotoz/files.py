@@ -21,7 +21,7 @@ __all__ = [
     *("sweep", "write_json", "write_tensors", "write_text"),
 ]
 
-# A file on its way, as `atomic` names it: the stem is the first group.
+# A file on its way, as `atomic` names it: the stem and the ending are its groups.
 _ASIDE = re.compile(r"\.(.+)\.[0-9]+\.partial(\..+)?")
 
 
@@ -50,6 +50,8 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[None]:
     """Lets one process at a time into the block; the end of a process frees it.
 
+    A folder that was made for the lock, and in which nothing was written, goes again.
+
     Args:
         lock: path of a file that exists while the block runs, and after a kill.
         writes: path that the block writes to, for the message.
@@ -58,6 +60,7 @@ def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[No
         InputError: another process is in the block, or the file cannot be written.
     """
     lock = pathlib.Path(lock)
+    made = not lock.parent.exists()
     held = filelock.FileLock(lock, timeout=0)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +79,9 @@ def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[No
     finally:
         lock.unlink(missing_ok=True)
         held.release()
+        if made:
+            with contextlib.suppress(OSError):  # not empty: something was written
+                lock.parent.rmdir()
 
 
 def sweep(path: str | os.PathLike) -> None:
@@ -88,8 +94,14 @@ def sweep(path: str | os.PathLike) -> None:
     found = path.rglob(".*") if path.is_dir() else path.parent.glob(".*")
     for aside in list(found):
         half = _ASIDE.fullmatch(aside.name)
-        if half and (path.is_dir() or half[1] == path.stem):
+        # Another ending is another file, which its own process may be writing.
+        ours = half and half[1] == path.stem and half[2] in _endings(path)
+        if half and (path.is_dir() or ours):
             aside.unlink(missing_ok=True)
+
+
+def _endings(path: pathlib.Path) -> tuple[str | None, ...]:
+    return path.suffix or None, ".undated"  # of a .keras file that loses its dates
 
 
 def _unwritable(path: str | os.PathLike, error: OSError) -> InputError:

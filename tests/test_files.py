@@ -62,15 +62,27 @@ def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
     assert not lock.exists()
 
 
+def test_a_folder_made_for_a_lock_goes_again_unless_it_is_used(tmp_path):
+    for old, used in ((False, False), (True, False), (False, True)):
+        folder = tmp_path / f"{old}-{used}"
+        if old:
+            folder.mkdir()
+        with pytest.raises(KeyError), exclusive(folder / ".lock", folder):
+            (folder / "table.csv").touch() if used else None
+            raise KeyError
+        assert folder.exists() == (old or used)
+    assert [path.name for path in folder.iterdir()] == ["table.csv"]
+
+
 def test_half_written_files_of_killed_processes_are_removed_and_nothing_else(tmp_path):
-    kept = ["a.csv", ".hidden", ".a.partial.csv", ".b.12.partial.csv"]
-    left = [".a.12.partial.csv", ".a.7.partial.csv"]
-    for name in (*kept, *left):
+    kept = ["a.csv", ".hidden", ".a.partial.csv"]
+    others = [".b.12.partial.csv", ".a.7.partial.parquet", ".a.7.partial"]
+    left = [".a.12.partial.csv", ".a.7.partial.csv", ".a.7.partial.undated"]
+    for name in (*kept, *others, *left):
         (tmp_path / name).touch()
     sweep(tmp_path / "a.csv")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept + others)
     sweep(tmp_path)
-    kept.remove(".b.12.partial.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 

@@ -44,7 +44,7 @@ def first_alone() -> Iterator[None]:
     """Lets the first process do what follows before the others begin with it.
 
     Raises:
-        InputError: in all processes, where it is raised in the first.
+        InputError: in the other processes, with what any error of the first one says.
     """
     index, count = process()
     if count > 1 and index:
@@ -53,9 +53,9 @@ def first_alone() -> Iterator[None]:
             raise InputError(message.decode())
     try:
         yield
-    except InputError as error:
+    except Exception as error:  # whatever it is, the others must not wait for ever
         if count > 1 and not index:
-            broadcast(str(error).encode() or b"refused")
+            broadcast((str(error) or type(error).__name__).encode())
         raise
     if count > 1 and not index:
         broadcast(b"")

@@ -174,14 +174,16 @@ def test_the_fewest_relabellings_are_those_that_can_find_a_difference(shifted, u
 
 
 @pytest.mark.parametrize("rows", [1, 19])
-def test_samples_too_small_are_refused(shifted, rows):
+def test_samples_too_small_are_refused(shifted, rows, tmp_path):
     with pytest.raises(InputError, match=f"20 usable objects.*{rows} of {rows} rows"):
         shifted(galaxies(1, 100), galaxies(2, rows))
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_layer_that_is_not_there_is_refused_with_the_nearest(shifted):
+def test_a_layer_that_is_not_there_is_refused_with_the_nearest(shifted, tmp_path):
     with pytest.raises(InputError, match="Unknown layer.*photometry_dense"):
         shifted(galaxies(1, 50), galaxies(2, 50), "--layer=photometry_dens_0")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_layer_can_be_asked_for(shifted):
