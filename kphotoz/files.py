@@ -94,14 +94,17 @@ def sweep(path: str | os.PathLike) -> None:
     found = path.rglob(".*") if path.is_dir() else path.parent.glob(".*")
     for aside in list(found):
         half = _ASIDE.fullmatch(aside.name)
-        # Another ending is another file, which its own process may be writing.
-        ours = half and half[1] == path.stem and half[2] in _endings(path)
-        if half and (path.is_dir() or ours):
+        if half and (path.is_dir() or _becomes(half, path)):
             aside.unlink(missing_ok=True)
 
 
-def _endings(path: pathlib.Path) -> tuple[str | None, ...]:
-    return path.suffix or None, ".undated"  # of a .keras file that loses its dates
+def _becomes(half: re.Match[str], path: pathlib.Path) -> bool:
+    """Returns whether a file on its way is that of `path`.
+
+    Another ending is another file, which its own process may be writing; only .keras
+    files have another one while they lose their dates.
+    """
+    return half[1] == path.stem and half[2] in (path.suffix or None, ".undated")
 
 
 def _unwritable(path: str | os.PathLike, error: OSError) -> InputError:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 
-from kphotoz.metrics.point import badness
+from kphotoz.metrics.point import badness, improves
 
 __all__ = ["remarks"]
 
@@ -127,7 +127,7 @@ def _forgotten(found: _Found, best: str, place: tuple[str, str]) -> str:
     """Returns what the best adapted regime lost on the source, if resolved."""
     metric = found.headline
     loss = found.change(best, "zero_shot", ("source", "label"), metric)
-    if not loss or (loss < 0) is (metric != "r2") or place[0] != "target":
+    if not loss or improves(metric, loss) or place[0] != "target":
         return ""
     ends = [found.quote(n, ("source", "label"), metric) for n in ("zero_shot", best)]
     return (
@@ -145,9 +145,7 @@ def _forest(found: _Found, network: str, forest: str, place: tuple[str, str]) ->
     if not change:
         words = "cannot be told from"
     else:
-        words = (
-            "is better than" if (change < 0) is (metric != "r2") else "is worse than"
-        )
+        words = "is better than" if improves(metric, change) else "is worse than"
     return (
         f"On the {place[0]} sample the best network, {network} ({metric} {ends[0]}), "
         f"{words} the best forest, {forest} ({ends[1]})."

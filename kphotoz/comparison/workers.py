@@ -7,7 +7,6 @@ from concurrent import futures
 from typing import Any
 
 from kphotoz import backend
-from kphotoz.backend import devices
 from kphotoz.comparison.plan import Job
 from kphotoz.errors import InputError
 
@@ -29,7 +28,7 @@ def choose_count(data_bytes: int, planned: int) -> int:
     """
     if backend.has_accelerator():
         return 1
-    memory = _SHARE * devices.free_memory()
+    memory = _SHARE * backend.free_memory()
     room = int(memory // (_PROCESS + _COPIES * data_bytes))
     return max(1, min(_MOST, backend.threads(), room, planned // _JOBS))
 

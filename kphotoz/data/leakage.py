@@ -58,11 +58,10 @@ def _check_positions(train: Sample, test: Sample) -> None:
 
 def _origins(sample: Sample) -> np.ndarray:
     """Returns what gave each row its group, (n,): a builder, or a user's file."""
-    origins = {
-        name: name if name.split("/")[0] in IMPORTS else name.split("/")[0]
-        for name in set(sample.table["survey"])
-    }
-    return np.array([origins[name] for name in sample.table["survey"]], dtype=str)
+    surveys = sample.table["survey"]
+    builders = [survey.split("/")[0] for survey in surveys]
+    rows = zip(builders, surveys, strict=True)
+    return np.array([two if one in IMPORTS else one for one, two in rows], dtype=str)
 
 
 def _keys(sample: Sample) -> list[tuple[str, ...]]:

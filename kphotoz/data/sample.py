@@ -94,16 +94,15 @@ class Sample:
         """Returns this sample's rows followed by the other's.
 
         Raises:
-            InputError: bands, shape of the inputs, pixel scale or unit disagree.
+            InputError: bands, shape of the inputs, pixel scale, unit or kind disagree.
         """
-        for field in ("bands", "input_shape", "pixel_scale", "unit"):
+        if field := self.info.unlike(other.info):
             mine, theirs = getattr(self.info, field), getattr(other.info, field)
-            if mine != theirs:
-                raise InputError(
-                    f"Wanted: surveys of equal {field} to be joined. Received: "
-                    f"{self.info.name} has {mine!r}, {other.info.name} has {theirs!r}. "
-                    "Build one of them to match the other."
-                )
+            raise InputError(
+                f"Wanted: surveys of equal {field} to be joined. Received: "
+                f"{self.info.name} has {mine!r}, {other.info.name} has {theirs!r}. "
+                "Build one of them to match the other."
+            )
         return Sample(self._parts + other._parts)
 
     def through(self, change: Callable[[SplitStore], SplitStore]) -> "Sample":

@@ -41,6 +41,14 @@ class SurveyInfo:
     counts: dict[str, int]
     metadata: dict[str, Any]
 
+    def unlike(self, other: "SurveyInfo") -> str | None:
+        """Returns the first fact by which inputs of two surveys cannot be joined.
+
+        That is a name of bands, input_shape, pixel_scale, unit or kind, or None.
+        """
+        facts = ("bands", "input_shape", "pixel_scale", "unit", "kind")
+        return next((x for x in facts if getattr(self, x) != getattr(other, x)), None)
+
     @property
     def input(self) -> str:
         """The name of the feature that models read."""

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from kphotoz.metrics.point import improves
 from kphotoz.metrics.windows import Window
 
 __all__ = ["Difference", "Estimate", "SMALLEST_BIN", "SMALLEST_SEEDS"]
@@ -83,9 +84,7 @@ class Difference:
         """The better side, "a" or "b", or None when it is not resolved."""
         if not self.resolved:
             return None
-        lower = "a" if self.value < 0 else "b"
-        higher = "b" if self.value < 0 else "a"
-        return higher if self.metric == "r2" else lower
+        return "a" if improves(self.metric, self.value) else "b"
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the fields as plain values."""

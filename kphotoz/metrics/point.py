@@ -20,7 +20,16 @@ import numpy as np
 from kphotoz.errors import InputError, unknown
 from kphotoz.metrics._weighted import mean, median, quartiles
 
-__all__ = ["DEFAULT", "DEFINITIONS", "POINT", "RATES", "SIGNED", "badness", "kernel"]
+__all__ = [
+    "DEFAULT",
+    "DEFINITIONS",
+    "POINT",
+    "RATES",
+    "SIGNED",
+    "badness",
+    "improves",
+    "kernel",
+]
 
 POINT: dict[str, Callable] = {}
 DEFINITIONS: dict[str, str] = {}
@@ -51,6 +60,16 @@ def badness(metric: str, value: float) -> float:
     if metric == "r2":
         return -value
     return abs(value) if metric in SIGNED else value
+
+
+def improves(metric: str, change: float) -> bool:
+    """Returns whether a resolved change of a metric is one for the better.
+
+    Args:
+        metric: str. A key of `POINT`.
+        change: float. Its difference; of a bias that of its sizes.
+    """
+    return (change < 0) is (metric != "r2")
 
 
 def kernel(name: str) -> Callable:

@@ -23,8 +23,6 @@ __all__ = ["Experiment"]
 _FITTED_ON = 2000
 # Labels kept at any fraction.
 _FEWEST = {"train": 2, "validation": 20}
-# What surveys must share so that photometry of one can be set beside the other's.
-_SHARED = ("kind", "bands", "input_shape", "pixel_scale", "unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,14 +196,12 @@ class Experiment:
             return
         mine = getattr(self, where.sample)["test"].info
         other = data.open_survey(where.like)["test"].info
-        for field in _SHARED:
-            wanted, received = getattr(mine, field), getattr(other, field)
-            if wanted != received:
-                raise InputError(
-                    f"Wanted: a deployment survey with the {field} of {mine.name}, "
-                    f"{wanted!r}. Received: {received!r} in {where.like}. Build it to "
-                    "match, or name another with --deploy."
-                )
+        if field := mine.unlike(other):
+            raise InputError(
+                f"Wanted: a deployment survey with the {field} of {mine.name}, "
+                f"{getattr(mine, field)!r}. Received: {getattr(other, field)!r} in "
+                f"{where.like}. Build it to match, or name another with --deploy."
+            )
 
     @staticmethod
     def _parts(splits: dict, fraction: float, seed: int) -> tuple:

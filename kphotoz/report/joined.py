@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kphotoz.metrics.point import improves
 from kphotoz.report.content import excluded
 from kphotoz.report.style import DZ, definition, heading, number
 from kphotoz.report.tables import counted, plain_table
@@ -94,5 +95,5 @@ def _differences(found: Mapping[str, Any]) -> Table:
 def _verdict(one: Mapping[str, Any]) -> str:
     if not one["beyond_2_errors"]:
         return "within 2 errors"
-    lower = (one["value"] < 0) is (one["metric"] != "r2")
-    return f"{one['a'] if lower else one['b']} better"
+    side = "a" if improves(one["metric"], one["value"]) else "b"
+    return f"{one[side]} better"

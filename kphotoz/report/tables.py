@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kphotoz.files import write_text
+from kphotoz.metrics.point import improves
 from kphotoz.report.content import Content, excluded
 from kphotoz.report.style import DZ, definition, heading, number, sample_words
 
@@ -152,10 +153,8 @@ def verdict(difference: Mapping[str, Any]) -> str:
     """Returns which side is better, or that it is not resolved."""
     if not difference["resolved"]:
         return "not resolved"
-    lower = difference["value"] < 0
-    if difference["metric"] == "r2":
-        lower = not lower
-    return f"{difference['a' if lower else 'b']} better"
+    side = "a" if improves(difference["metric"], difference["value"]) else "b"
+    return f"{difference[side]} better"
 
 
 def against_best(content: Content) -> list[Mapping[str, Any]]:

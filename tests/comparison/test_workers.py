@@ -96,7 +96,7 @@ def _children(pid):
     ],
 )
 def test_jobs_at_once_follow_the_machine(monkeypatch, memory, threads, planned, count):
-    monkeypatch.setattr(workers.devices, "free_memory", lambda: memory)
+    monkeypatch.setattr(workers.backend, "free_memory", lambda: memory)
     monkeypatch.setattr(workers.backend, "threads", lambda: threads)
     assert workers.choose_count(int(1e8), planned) == count
 
