@@ -5,8 +5,9 @@ within 10 % from 1,000 to 100,000 galaxies (10,000 with --quick); predicting 10 
 (without --quick 100 times) as many rows, generated on the fly, adds at most 200 MB.
 
 Inputs of training are held in memory while they take less than half of what is free,
-else on disk; they are told apart. Every size trains on as many steps, after as many to
-warm up, and each measurement is a process of its own; sizes take turns.
+else on disk; they are told apart. Every size trains on whole epochs, of as many steps
+in all as the largest sample has in one, after as many to warm up, as `fit` trains and
+without its judgements. Each measurement is a process of its own; sizes take turns.
 Galaxies are noise with a colour, 16 x 16 pixels in five bands, so that input and
 bookkeeping count beside a small network. No rival: the claim is about our own growth.
 The last line is JSON with medians.
@@ -25,7 +26,6 @@ import tempfile
 import time
 
 SIZE, BANDS, BATCH = 16, "grizy", 64
-STEPS = 300  # steps that are timed, over several epochs where the sample is small
 NETWORK = {"name": "small_cnn", "crop": SIZE, "filters": [8, 16], "image_units": 16}
 NETWORK |= {"radii": [1.5, 3.0, 6.0], "photometry_units": [32], "head_units": [16]}
 WITHIN, ADDED_MB = 0.10, 200  # what is aimed at
@@ -94,8 +94,8 @@ def made_sample(count: int):
     return data.Sample([(Store(count), np.arange(count))])
 
 
-def train(count: int) -> dict:
-    """Trains so many steps on `count` galaxies; returns seconds and memory."""
+def train(count: int, largest: int) -> dict:
+    """Trains on `count` galaxies until it has seen `largest`; returns the cost."""
     from kphotoz import data
     from kphotoz.training import timing
     from kphotoz.training.settings import Training
@@ -104,27 +104,19 @@ def train(count: int) -> dict:
     model = timing.compiled(sample, NETWORK, Training(batch_size=BATCH))
 
     batches = data.TrainingBatches(sample, batch_size=BATCH, seed=0)
-
-    def run(epoch: int) -> int:
-        done = 0
-        while done < STEPS:
-            part = min(STEPS - done, -(-count // BATCH))
-            batches.fit(model, epoch, steps=part)
-            done, epoch = done + part, epoch + 1
-        return epoch
-
-    epoch = run(0)
+    epochs = round(largest / count)
+    batches.fit_epochs(model, range(epochs), lambda loss: True)
     start = time.perf_counter()
-    run(epoch)
+    batches.fit_epochs(model, range(epochs, 2 * epochs), lambda loss: True)
     seconds = time.perf_counter() - start
     inputs = sample.info.input_shape
     return {
-        "microseconds_per_galaxy": 1e6 * seconds / (STEPS * BATCH),
+        "microseconds_per_galaxy": 1e6 * seconds / (epochs * count),
         "inputs_mb": 4 * count * inputs[0] * inputs[1] * inputs[2] / 1e6,
     }
 
 
-def predict(count: int) -> dict:
+def predict(count: int, _: int) -> dict:
     """Predicts `count` rows that are made as they are asked for."""
     import numpy as np
 
@@ -161,9 +153,9 @@ def predict(count: int) -> dict:
 WORK = {"train": train, "predict": predict}
 
 
-def measure(what: str, count: int) -> dict:
+def measure(what: str, count: int, largest: int) -> dict:
     """Runs one measurement in a process of its own."""
-    command = [sys.executable, __file__, "--work", what, str(count)]
+    command = [sys.executable, __file__, "--work", what, str(count), str(largest)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{what} {count} failed:\n{done.stderr[-2000:]}")
@@ -178,7 +170,7 @@ def compare(sizes: dict[str, list[int]], repeats: int) -> dict:
     for _ in range(repeats):
         for what, counts in sizes.items():
             for count in counts:
-                runs[what][count].append(measure(what, count))
+                runs[what][count].append(measure(what, count, max(counts)))
     found = {
         what: {
             str(count): {
@@ -207,10 +199,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="up to 10^4 and 10^5")
     parser.add_argument("--repeats", type=int, help="runs of each size")
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.work:
-        found = WORK[chosen.work[0]](int(chosen.work[1]))
+        what, *numbers = chosen.work
+        found = WORK[what](*map(int, numbers))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
         print(json.dumps(found | {"peak_mb": peak}))
         return

@@ -99,15 +99,18 @@ def steps_per_call(steps: int) -> int:
     """Returns how many training steps to take in one call of the compiled function.
 
     On TensorFlow a call costs a small network a tenth of its step; signals wait for the
-    end of a call, so there are few steps in one, or all of a short epoch. JAX would
-    unroll them.
+    end of a call, so there are few steps in one, of which an epoch has a whole number
+    where it can: then one epoch follows another without a pause. JAX would unroll them.
 
     Args:
         steps: int > 0. Steps of an epoch.
     """
     if name() != "tensorflow" or _mirrors() > 1:
         return 1
-    return steps if steps <= 2 * _STEPS_PER_CALL else _STEPS_PER_CALL
+    if steps <= 2 * _STEPS_PER_CALL:
+        return steps
+    numbers = range(2 * _STEPS_PER_CALL, _STEPS_PER_CALL // 2 - 1, -1)
+    return next((k for k in numbers if steps % k == 0), _STEPS_PER_CALL)
 
 
 def _mirrors() -> int:

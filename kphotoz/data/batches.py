@@ -5,6 +5,7 @@ shuffled are row numbers. So the order of data is a pure function of (seed, epoc
 step), no global seed plays a part, and a run may go on in the middle of an epoch.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -41,8 +42,8 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 class TrainingBatches:
     """The batches of a training run, epoch after epoch, of one and the same data set.
 
-    Building a tf.data pipeline takes as long as several steps of a small network, so
-    it is built once; each epoch tells it which rows to read.
+    Building a tf.data pipeline takes as long as several steps of a small network, and
+    starting one as long as one step: it is built once, and `fit_epochs` starts it once.
 
     Of several processes that train together each gets its share of every batch. A
     short last batch that the devices cannot share evenly is repeated until they can,
@@ -73,6 +74,8 @@ class TrainingBatches:
         self._buffers = Buffers()
         self._rows: list[np.ndarray] = []  # of each batch of this epoch
         self._datasets: dict[int, tf.data.Dataset] = {}  # by their number of batches
+        # Two, since what reads ahead has begun the next epoch.
+        self._rows_of = functools.lru_cache(2)(self._rows_of)
 
     def epoch(
         self, number: int, *, first_step: int = 0, steps: int | None = None
@@ -93,14 +96,12 @@ class TrainingBatches:
             weights, (batch,). It tells nothing of its length, as `fit` explains.
         """
         stop = None if steps is None else first_step + steps
-        order = epoch_order(len(self._sample), self._seed, number)
-        batches = _split(order, self._batch_size)[first_step:stop]
+        batches = self._rows_of(number)[first_step:stop]
         self._rows = _share([*batches[:-1], *_shareable(batches)])
         count = len(self._rows)
         if count not in self._datasets:
-            steps = _of_unknown_length(devices.tensorflow().data.Dataset.range(count))
-            dataset = _batches(self._sample, steps, self._read, len(self._columns))
-            self._datasets[count] = to_device(dataset)
+            steps = range(count)
+            self._datasets[count] = self._dataset(steps, lambda step: self._rows[step])
         return self._datasets[count]
 
     def fit(
@@ -128,10 +129,68 @@ class TrainingBatches:
         done = model.fit(batches, steps_per_epoch=count, shuffle=False, verbose=0)
         return done.history["loss"][-1]
 
-    def _read(self, step: int) -> list[np.ndarray]:
-        rows = self._rows[step]
-        inputs = self._sample.gather(rows, self._buffers)
-        return [inputs, *(column[rows] for column in self._columns)]
+    def fit_epochs(
+        self, model: "keras.Model", numbers: range, ended: Callable[[float], bool]
+    ) -> None:
+        """Trains a compiled model on whole epochs, one after another, on one device.
+
+        Where the steps of an epoch are so many whole calls of the compiled function,
+        one `fit` of Keras takes them all from one iterator: it has the next batches
+        ready when an epoch begins, and an epoch of few steps costs no start of its own.
+
+        Args:
+            model: keras.Model. Compiled.
+            numbers: range. Numbers of the epochs.
+            ended: called with the loss of each; returns whether to go on.
+        """
+        count = -(-len(self._sample) // self._batch_size)
+        if count % model.steps_per_execution:
+            for number in numbers:
+                if not ended(self.fit(model, number)):
+                    return
+            return
+        steps = range(numbers.start * count, numbers.stop * count)
+        model.fit(
+            self._dataset(
+                steps, lambda step: self._rows_of(step // count)[step % count]
+            ),
+            initial_epoch=numbers.start,
+            epochs=numbers.stop,
+            steps_per_epoch=count,
+            callbacks=[_ended(ended)],
+            shuffle=False,
+            verbose=0,
+        )
+
+    def _rows_of(self, number: int) -> list[np.ndarray]:
+        """Returns the rows of each batch of an epoch."""
+        order = epoch_order(len(self._sample), self._seed, number)
+        return _split(order, self._batch_size)
+
+    def _dataset(
+        self, steps: range, rows_of: Callable[[int], np.ndarray]
+    ) -> "tf.data.Dataset":
+        """Returns the batches of so many steps, whose rows are asked for when read."""
+
+        def read(step: np.int64) -> list[np.ndarray]:
+            rows = rows_of(int(step))
+            inputs = self._sample.gather(rows, self._buffers)
+            return [inputs, *(column[rows] for column in self._columns)]
+
+        numbers = devices.tensorflow().data.Dataset.range(steps.start, steps.stop)
+        numbers = _of_unknown_length(numbers)
+        return to_device(_batches(self._sample, numbers, read, len(self._columns)))
+
+
+def _ended(tell: Callable[[float], bool]) -> "keras.callbacks.Callback":
+    """Returns a callback that tells of each epoch's loss, and may stop training."""
+    import keras
+
+    class Ended(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict) -> None:
+            self.model.stop_training = not tell(logs["loss"])
+
+    return Ended()
 
 
 def ordered_batches(sample: Sample, *, batch_size: int) -> "tf.data.Dataset":

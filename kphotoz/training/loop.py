@@ -137,16 +137,14 @@ def train(
     )
     sizes = [settings.batch_size] * (steps - 1)
     sizes.append(len(train_sample) - sum(sizes))
-    for epoch in range(progress.epoch, epochs):
-        if _stopped(progress, settings):
-            break
-        fit = functools.partial(batches.fit, model, epoch)
-        with backend.synchronize(walk(model).values()):
-            loss = _epoch(fit, sizes, checks, verify)
-        progress.epoch = epoch + 1
+
+    def ended(loss: float) -> bool:
+        """Takes note of an epoch; returns whether another follows."""
+        nonlocal saved
+        progress.epoch += 1
         # Small samples take many short epochs: judge as often as a large one is judged.
         if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
-            continue
+            return True
         score = _judge(model, validation, task, progress, settings)
         _note(model, progress, settings, loss, score)
         if log is not None:
@@ -156,6 +154,16 @@ def train(
         if checkpoints is not None and (due or last):
             _save(model, checkpoints, progress)
             saved = time.monotonic()
+        return not last
+
+    while progress.epoch < epochs and not _stopped(progress, settings):
+        if checks or backend.replicas() > 1:
+            fit = functools.partial(batches.fit, model, progress.epoch)
+            with backend.synchronize(walk(model).values()):
+                loss = _epoch(fit, sizes, checks, verify)
+            ended(loss)
+        else:
+            batches.fit_epochs(model, range(progress.epoch, epochs), ended)
     _write_weights(model, progress.best)
     return Outcome(
         progress.history,

@@ -65,6 +65,18 @@ def test_tensorflow_without_a_gpu_does_not_compile(monkeypatch):
     assert devices.jit_compile() is False
 
 
+@pytest.mark.parametrize(
+    ("steps", "in_a_call"), [(1, 1), (5, 5), (16, 16), (20, 10), (160, 16), (157, 8)]
+)
+def test_an_epoch_is_a_whole_number_of_calls_where_it_can_be(
+    monkeypatch, steps, in_a_call
+):
+    monkeypatch.setattr(devices, "name", lambda: "tensorflow")
+    assert devices.steps_per_call(steps) == in_a_call
+    monkeypatch.setattr(devices, "name", lambda: "jax")
+    assert devices.steps_per_call(steps) == 1
+
+
 def test_backend_is_the_one_keras_uses():
     import keras
 

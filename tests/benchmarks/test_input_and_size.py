@@ -30,6 +30,6 @@ def test_input_is_measured_beside_memory_and_two_rivals():
 
 @pytest.mark.parametrize("work", ["train", "predict"])
 def test_cost_of_a_size_is_measured_alone(work):
-    found = last_line("cost_against_size.py", "--work", work, "128")
+    found = last_line("cost_against_size.py", "--work", work, "128", "256")
     assert found["microseconds_per_galaxy"] > 0 and found["peak_mb"] > 100
     assert found["inputs_mb"] == (128 * 16 * 16 * 5 * 4 / 1e6 if work == "train" else 0)

@@ -1,3 +1,5 @@
+import types
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,54 @@ def test_one_data_set_gives_the_rows_of_every_epoch(tiny):
     assert run.epoch(0, first_step=1) is not sets[0]
 
 
+@pytest.mark.parametrize(("in_a_call", "fits"), [(1, 1), (3, 1), (2, 3)])
+def test_epochs_follow_each_other_as_they_do_one_by_one(
+    tiny, monkeypatch, in_a_call, fits
+):
+    import keras
+
+    train = tiny["train"]  # three batches an epoch
+    model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Flatten()])
+    model.compile("sgd", "mse", steps_per_execution=in_a_call)
+    given, losses = [], []
+
+    def see(model, dataset, callbacks=(), initial_epoch=0, epochs=1, **others):
+        given.append(ids(train, dataset))
+        for callback in callbacks:
+            callback.set_model(model)
+            for epoch in range(initial_epoch, epochs):
+                callback.on_epoch_end(epoch, {"loss": float(epoch)})
+        return types.SimpleNamespace(history={"loss": [0.0]})
+
+    monkeypatch.setattr(keras.Model, "fit", see)
+    run = TrainingBatches(train, batch_size=16, seed=3)
+    run.fit_epochs(model, range(2, 5), lambda loss: losses.append(loss) or True)
+    assert len(given) == fits and len(losses) == 3
+    wanted = [rows for e in (2, 3, 4) for rows in ids(train, batches(train, epoch=e))]
+    assert sum(given, []) == wanted
+
+
+@pytest.mark.parametrize("in_a_call", [1, 2])
+def test_training_ends_when_told_so_after_an_epoch(tiny, in_a_call):
+    import keras
+
+    if in_a_call > 1 and keras.backend.backend() == "jax":
+        pytest.skip("JAX takes single steps")
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+    rate = keras.optimizers.SGD(1e-6)
+    model.compile(rate, "mse", steps_per_execution=in_a_call)
+    run, seen = TrainingBatches(tiny["train"], batch_size=16, seed=3), []
+
+    def ended(loss):
+        seen.append((int(rate.iterations), loss))
+        return len(seen) < 2
+
+    run.fit_epochs(model, range(5), ended)
+    assert [steps for steps, _ in seen] == [3, 6]
+    assert int(rate.iterations) == 6
+    assert seen[1][1] < seen[0][1]
+
+
 def test_ordered_batches_come_in_table_order_with_a_short_last_one(tiny):
     got = [batch.numpy() for batch in ordered_batches(tiny["train"], batch_size=15)]
     assert [len(batch) for batch in got] == [15, 15, 10]
@@ -114,8 +164,6 @@ def test_last_step_is_the_copy_to_the_device(tiny, monkeypatch):
 
 
 def test_training_takes_no_step_after_the_copy_to_the_device(tiny, monkeypatch):
-    import types
-
     import keras
 
     from kphotoz.tasks import RedshiftTask
