@@ -78,7 +78,7 @@ class HDF5Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         }
         catalog = {
             "pixel_scale": None,
-            "unit": "µJy",
+            "unit": "uJy",
             "zero_point": [23.9] * len(BANDS),
         }
         return {

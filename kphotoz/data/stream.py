@@ -29,6 +29,7 @@ class Stream(abc.ABC):
         kind: "image" or "catalog".
         bands: tuple of str. Band names in the order of the inputs' band axis.
         pixel_scale: float [arcsec] or None where unknown.
+        zero_point: list of float, one per band [mag], or None where unknown.
         input_shape: tuple of int. (height, width, band), or (band, 2).
         table: dict of str to (n,) arrays. `id` and the labels that there are.
     """
@@ -37,6 +38,7 @@ class Stream(abc.ABC):
     kind: str
     bands: tuple[str, ...]
     pixel_scale: float | None
+    zero_point: list[float] | None = None
     input_shape: tuple[int, ...]
     table: dict[str, np.ndarray]
 
@@ -72,6 +74,7 @@ class _FileStream(Stream):
         self.name, self.kind = str(spec.file), self._file.kind
         self.bands, self.input_shape = self._file.bands, self._file.input_shape
         self.pixel_scale = self._file.pixel_scale
+        self.zero_point = self._file.zero_point
         try:
             table = self._file.table
         except BaseException:
@@ -103,6 +106,7 @@ class _SurveyStream(Stream):
         self._store = SplitStore(builder, split or "+".join(SPLITS), info)
         self.name, self.kind, self.bands = name, info.kind, info.bands
         self.pixel_scale, self.input_shape = info.pixel_scale, info.input_shape
+        self.zero_point = info.zero_point
         held = set(builder.info.features) & set(COLUMNS) - set(_POSITIONS)
         self.table = {key: self._store.table[key] for key in COLUMNS if key in held}
 

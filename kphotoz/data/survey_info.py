@@ -44,10 +44,21 @@ class SurveyInfo:
     def unlike(self, other: "SurveyInfo") -> str | None:
         """Returns the first fact by which inputs of two surveys cannot be joined.
 
-        That is a name of bands, input_shape, pixel_scale, unit or kind, or None.
+        That is a name of bands, input_shape, pixel_scale, kind, zero_point or unit, or
+        None. Where both zero points are known they say more than the unit's name.
         """
-        facts = ("bands", "input_shape", "pixel_scale", "unit", "kind")
-        return next((x for x in facts if getattr(self, x) != getattr(other, x)), None)
+        for fact in ("bands", "input_shape", "pixel_scale", "kind"):
+            if getattr(self, fact) != getattr(other, fact):
+                return fact
+        if self.zero_point is None or other.zero_point is None:
+            return None if self.unit == other.unit else "unit"
+        apart = zip(self.zero_point, other.zero_point, strict=True)
+        return "zero_point" if max(abs(a - b) for a, b in apart) > 0.01 else None
+
+    @property
+    def zero_point(self) -> list[float] | None:
+        """AB magnitude of a flux of 1 in each band [mag]; None where it is unknown."""
+        return self.metadata.get("zero_point")
 
     @property
     def input(self) -> str:

@@ -1,6 +1,8 @@
-"""The one comparison of a model's bands and pixel scale with a survey's."""
+"""The one comparison of a model's bands, pixels and zero points with a survey's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from kphotoz.errors import InputError
 
@@ -10,8 +12,10 @@ def check_survey(
     wanted_scale: float | None,
     bands: Sequence[str],
     pixel_scale: float | None,
+    wanted_zero_point: Sequence[float] | None = None,
+    zero_point: Sequence[float] | None = None,
 ) -> None:
-    """Raises InputError unless bands and their order, and known scales, agree."""
+    """Raises InputError unless bands and their order agree, and what else is known."""
     received = [str(band) for band in bands]
     if received != list(wanted_bands):
         raise InputError(
@@ -24,6 +28,20 @@ def check_survey(
             f"Wanted: pixels of {wanted_scale:g} arcsec, as the model was "
             f"trained on. Received: {pixel_scale:g} arcsec. Resample the images."
         )
+    if wanted_zero_point is None or zero_point is None:
+        return
+    apart = np.subtract(zero_point, wanted_zero_point)
+    if np.abs(apart).max() > 0.01:
+        raise InputError(
+            f"Wanted: zero points {_told(wanted_zero_point)} of the model. Received: "
+            f"{_told(zero_point)}. Multiply the pixels by "
+            f"{_told(10 ** (-0.4 * apart))} and give the zero points of the model."
+        )
+
+
+def _told(numbers: Iterable[float]) -> str:
+    """Returns one number where all are equal, else all of them."""
+    return ", ".join(dict.fromkeys(f"{number:.4g}" for number in numbers))
 
 
 def _fix(wanted: Sequence[str], received: Sequence[str]) -> str:

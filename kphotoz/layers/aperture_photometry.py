@@ -29,6 +29,8 @@ class AperturePhotometry(keras.layers.Layer):
         bands: sequence of str or None. Band names in the order of the last axis, for
             `check`. [default: None, not checked]
         pixel_scale: float or None. Pixel size [arcsec]; None means unknown.
+        zero_point: sequence of float or None, one per band [mag]. Magnitude of a pixel
+            of 1; None means unknown.
 
     Input shape: `(batch, height, width, band)`. Output shape: `(batch, feature)` [mag].
 
@@ -41,6 +43,7 @@ class AperturePhotometry(keras.layers.Layer):
         radii: Sequence[float] = (2.5, 4.5, 8.0),
         bands: Sequence[str] | None = None,
         pixel_scale: float | None = None,
+        zero_point: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
@@ -56,6 +59,7 @@ class AperturePhotometry(keras.layers.Layer):
             )
         self.bands = None if bands is None else [str(band) for band in bands]
         self.pixel_scale = None if pixel_scale is None else float(pixel_scale)
+        self.zero_point = None if zero_point is None else list(map(float, zero_point))
         count, apertures = len(self.softening), len(self.radii)
         if self.bands is not None and len(self.bands) != count:
             raise ValueError(
@@ -65,18 +69,25 @@ class AperturePhotometry(keras.layers.Layer):
         pairs = count * (count - 1) // 2
         self.columns = count + apertures * pairs + (apertures - 1) * count
 
-    def check(self, bands: Sequence[str], pixel_scale: float | None) -> None:
-        """Refuses a survey with another band order or pixel scale.
+    def check(
+        self,
+        bands: Sequence[str],
+        pixel_scale: float | None,
+        zero_point: Sequence[float] | None = None,
+    ) -> None:
+        """Refuses a survey with another band order, pixel scale or zero points.
 
         Args:
             bands: sequence of str. Band order of the survey.
             pixel_scale: float or None. Pixel size of the survey [arcsec].
+            zero_point: sequence of float or None, one per band [mag].
 
         Raises:
-            InputError: naming the wanted and the received order or scale.
+            InputError: naming what is wanted and what is received.
         """
+        known = (self.zero_point, zero_point)
         if self.bands is not None:
-            check_survey(self.bands, self.pixel_scale, bands, pixel_scale)
+            check_survey(self.bands, self.pixel_scale, bands, pixel_scale, *known)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         height, width, bands = input_shape[1:]
@@ -124,4 +135,5 @@ class AperturePhotometry(keras.layers.Layer):
             "radii": self.radii,
             "bands": self.bands,
             "pixel_scale": self.pixel_scale,
+            "zero_point": self.zero_point,
         }

@@ -74,12 +74,18 @@ class AsinhMagnitudes(keras.layers.Layer):
         fill = fill_magnitudes(photometry, softening)
         return cls(bands, softening.tolist(), fill.tolist(), **kwargs)
 
-    def check(self, bands: Sequence[str], pixel_scale: float | None) -> None:
+    def check(
+        self,
+        bands: Sequence[str],
+        pixel_scale: float | None = None,
+        zero_point: Sequence[float] | None = None,
+    ) -> None:
         """Refuses a survey with another band order.
 
         Args:
             bands: sequence of str. Band order of the survey.
             pixel_scale: float or None. Unused: a catalogue has no pixels.
+            zero_point: sequence of float or None. Unused: fluxes are in microjansky.
 
         Raises:
             InputError: naming the wanted and the received order.

@@ -21,9 +21,9 @@ class BandStretch(keras.layers.Layer):
 
     The output of band b is ``arcsinh(x_b / softening_b) / scales_b``: linear within
     the noise, logarithmic above it, so that no band drowns or saturates. It always
-    computes in float32. Band order and pixel scale are part of the layer and thus of
-    a saved model; with ``stretch="none"`` that is all there is, and pixels pass as
-    they are.
+    computes in float32. Band order, pixel scale and zero points are part of the layer
+    and thus of a saved model; with ``stretch="none"`` that is all there is, and pixels
+    pass as they are.
 
     Args:
         bands: sequence of str. Band names in the order of the last axis.
@@ -34,6 +34,8 @@ class BandStretch(keras.layers.Layer):
             [survey flux unit]. [default: 1 for every band]
         stretch: "asinh", or "none", which goes without scales and softening.
             [default: "asinh"]
+        zero_point: sequence of float or None, one per band [mag]. Magnitude of a pixel
+            of 1; None means unknown.
 
     Input and output shape: `(batch, height, width, band)`.
 
@@ -53,6 +55,7 @@ class BandStretch(keras.layers.Layer):
         scales: Sequence[float] | None = None,
         softening: Sequence[float] | None = None,
         stretch: str = "asinh",
+        zero_point: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
@@ -61,6 +64,7 @@ class BandStretch(keras.layers.Layer):
         self.pixel_scale = None if pixel_scale is None else float(pixel_scale)
         self.scales = self._numbers("scales", scales)
         self.softening = self._numbers("softening", softening)
+        self.zero_point = None if zero_point is None else list(map(float, zero_point))
         self.stretch = stretch
         if stretch not in STRETCHES:
             raise ValueError(
@@ -128,18 +132,25 @@ class BandStretch(keras.layers.Layer):
         scales = np.where(scales > 0, scales, 1.0)
         return cls(bands, pixel_scale, scales.tolist(), softening.tolist(), **kwargs)
 
-    def check(self, bands: Sequence[str], pixel_scale: float | None) -> None:
-        """Refuses a survey with another band order or pixel scale.
+    def check(
+        self,
+        bands: Sequence[str],
+        pixel_scale: float | None,
+        zero_point: Sequence[float] | None = None,
+    ) -> None:
+        """Refuses a survey with another band order, pixel scale or zero points.
 
         Args:
             bands: sequence of str. Band order of the survey.
             pixel_scale: float or None. Pixel size of the survey [arcsec]; None means
                 unknown and passes.
+            zero_point: sequence of float or None, one per band [mag]. None as well.
 
         Raises:
-            InputError: naming the wanted and the received order or scale.
+            InputError: naming what is wanted and what is received.
         """
-        check_survey(self.bands, self.pixel_scale, bands, pixel_scale)
+        known = (self.zero_point, zero_point)
+        check_survey(self.bands, self.pixel_scale, bands, pixel_scale, *known)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if input_shape[-1] != len(self.bands):
@@ -167,4 +178,5 @@ class BandStretch(keras.layers.Layer):
             "scales": self.scales,
             "softening": self.softening,
             "stretch": self.stretch,
+            "zero_point": self.zero_point,
         }

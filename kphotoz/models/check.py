@@ -15,6 +15,7 @@ class _Inputs(Protocol):
     kind: str
     bands: Sequence[str]
     pixel_scale: float | None
+    zero_point: Sequence[float] | None
     input_shape: tuple[int, ...]
 
 
@@ -27,7 +28,7 @@ def check_input(model: Any, inputs: _Inputs) -> None:
         inputs: SurveyInfo or Stream.
 
     Raises:
-        InputError: their kind, band order, pixel scale or size differ.
+        InputError: their kind, band order, pixel scale, zero points or size differ.
     """
     received = tuple(inputs.input_shape)
     wanted = tuple(getattr(model, "input_shape", (None, *received)))[1:]
@@ -40,7 +41,7 @@ def check_input(model: Any, inputs: _Inputs) -> None:
         )
     for layer in getattr(model, "layers", []):
         if hasattr(layer, "bands") and hasattr(layer, "check"):
-            layer.check(inputs.bands, inputs.pixel_scale)
+            layer.check(inputs.bands, inputs.pixel_scale, inputs.zero_point)
     if any(size not in (None, got) for size, got in zip(wanted, received, strict=True)):
         axes = "(height, width, band)" if inputs.kind == "image" else "(band, 2)"
         fix = "Cut them to that size." if inputs.kind == "image" else "Check --bands."

@@ -32,6 +32,7 @@ def build_photoz(
     *,
     bands: Sequence[str],
     pixel_scale: float | None,
+    zero_point: Sequence[float] | None = None,
     seed: int,
 ) -> keras.Model:
     """Returns an uncompiled model from what a survey holds to a redshift.
@@ -51,6 +52,8 @@ def build_photoz(
         redshifts: float array `(n,)`. Training labels, for the start of the output.
         bands: sequence of str. Band order of the inputs.
         pixel_scale: float or None. Pixel size [arcsec], None if unknown.
+        zero_point: sequence of float or None, one per band [mag]. Magnitude of a pixel
+            of 1, None if unknown; the fluxes of a catalogue have none.
         seed: int. Start of weights, dropout and augmentation.
 
     Returns:
@@ -80,7 +83,8 @@ def build_photoz(
         images = inputs
         _check(images, bands)
         pixels = keras.Input(images.shape[1:], name="image", dtype="float32")
-        survey, noise, parts = (bands, pixel_scale), None, []
+        survey = {"bands": bands, "pixel_scale": pixel_scale, "zero_point": zero_point}
+        noise, parts = None, []
         if settings["branch"] != "image":
             noise = noise_sigma(images)  # once, for both branches
         if settings["branch"] != "photometry":
@@ -112,12 +116,12 @@ def _image_branch(
     settings: dict[str, Any],
     pixels: Any,
     images: np.ndarray,
-    survey: tuple[Sequence[str], float | None],
+    survey: dict[str, Any],
     noise: np.ndarray | None,
 ) -> Any:
     kind = settings["stretch"]
     stretch = BandStretch.from_images(
-        images, *survey, stretch=kind, softening=noise, name="stretch"
+        images, stretch=kind, softening=noise, name="stretch", **survey
     )
     outputs = pixels
     crop = settings["crop"]
@@ -143,11 +147,11 @@ def _photometry_branch(
     settings: dict[str, Any],
     pixels: Any,
     images: np.ndarray,
-    survey: tuple[Sequence[str], float | None],
+    survey: dict[str, Any],
     noise: np.ndarray,
 ) -> Any:
     photometry = AperturePhotometry(
-        noise.tolist(), settings["radii"], *survey, name="photometry"
+        noise.tolist(), settings["radii"], name="photometry", **survey
     )
     table = aperture_photometry(images, photometry.softening, photometry.radii)
     encoding = QuantileEncoding.from_table(

@@ -234,6 +234,7 @@ class Experiment:
             sample.table[self.task.label][chosen],
             bands=info.bands,
             pixel_scale=info.pixel_scale,
+            zero_point=info.zero_point,
             seed=seed,
         )
 

@@ -46,6 +46,7 @@ def compiled(
         sample.table["redshift"][rows],
         bands=sample.info.bands,
         pixel_scale=sample.info.pixel_scale,
+        zero_point=sample.info.zero_point,
         seed=seed,
     )
     steps = math.ceil(len(sample) / settings.batch_size)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,26 @@ def test_two_spectra_of_one_source_in_training_and_test_are_refused(tiny):
     check_disjoint(train, tiny["test"])
     with pytest.raises(InputError, match="1 of 2 test rows.*'object-5'"):
         check_disjoint(train.select([4, 10]), train.select([5, 20]))
+
+
+@pytest.mark.parametrize(
+    ("unit", "zero_points", "unlike"),
+    [
+        ("uJy", (None, None), None),
+        ("nJy", (None, 31.4), "unit"),
+        ("micro", (23.9, 23.9), None),  # another name for the same scale
+        ("micro", (23.9, 23.905), None),
+        ("uJy", (23.9, 31.4), "zero_point"),
+    ],
+)
+def test_known_zero_points_say_more_than_the_name_of_a_unit(
+    make_sample, unit, zero_points, unlike
+):
+    info = make_sample(2).info
+    facts = [
+        {"zero_point": None if zero_point is None else [zero_point] * 3}
+        for zero_point in zero_points
+    ]
+    one = dataclasses.replace(info, unit="uJy", metadata=facts[0])
+    two = dataclasses.replace(info, unit=unit, metadata=facts[1])
+    assert one.unlike(two) == two.unlike(one) == unlike

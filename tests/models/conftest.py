@@ -21,7 +21,7 @@ def survey():
 def facts():
     """Returns a function of bands and pixel scale, and of kind and input shape."""
 
-    def facts(bands, scale, kind="image", shape=(16, 16, 4)):
+    def facts(bands, scale, kind="image", shape=(16, 16, 4), zero_point=None):
         names = {"name": "survey", "unit": "count", "label_kind": "spectroscopic"}
         return SurveyInfo(
             bands=tuple(bands),
@@ -29,7 +29,7 @@ def facts():
             kind=kind,
             input_shape=shape,
             counts={},
-            metadata={},
+            metadata={"zero_point": zero_point},
             **names,
         )
 

@@ -14,14 +14,20 @@ def test_another_order_or_scale_is_refused_by_every_branch(survey, facts, branch
         *survey,
         bands="griz",
         pixel_scale=0.168,
+        zero_point=[27.0] * 4,
         seed=0,
     )
     models.check_input(model, facts("griz", 0.168))
+    models.check_input(model, facts("griz", 0.168, zero_point=[27.004] * 4))
     models.check_input(model, facts("griz", None))
     with pytest.raises(InputError, match="g,r,i,z.*Received: z,i,r,g"):
         models.check_input(model, facts("zirg", 0.168))
     with pytest.raises(InputError, match="0.168 arcsec.*Received: 0.396"):
         models.check_input(model, facts("griz", 0.396))
+    # 27 - 24.5 magnitudes are a factor of ten, by the definition of a magnitude.
+    other = facts("griz", 0.168, zero_point=[24.5, 24.5, 24.5, 27.0])
+    with pytest.raises(InputError, match=r"27 of.*24.5, 27.*pixels by 10, 1 and"):
+        models.check_input(model, other)
 
 
 def test_another_kind_or_size_is_refused_by_any_model(facts):

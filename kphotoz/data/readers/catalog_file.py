@@ -40,7 +40,7 @@ class CatalogFile(SurveyFile):
     """
 
     kind, chunk = "catalog", 4096  # rows at once: our choice
-    pixel_scale = None
+    pixel_scale = zero_point = None
 
     def __init__(self, spec: CatalogSpec) -> None:
         self.spec, self.bands = spec, spec.bands

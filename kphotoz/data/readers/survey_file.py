@@ -26,6 +26,7 @@ class SurveyFile(abc.ABC):
         kind: "image" or "catalog".
         bands: tuple of str. Band names in file order.
         pixel_scale: float [arcsec] or None.
+        zero_point: list of float, one per band [mag], or None. Of images.
         input_shape: tuple of int. Shape of one row's input.
         chunk: int. Rows to read at once.
     """
@@ -35,6 +36,7 @@ class SurveyFile(abc.ABC):
     spec: SurveySpec
     bands: tuple[str, ...]
     pixel_scale: float | None
+    zero_point: list[float] | None
     input_shape: tuple[int, ...]
 
     def __enter__(self) -> "SurveyFile":
