@@ -6,7 +6,7 @@ from typing import Any
 
 from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.file_spec import FileSpec
-from kphotoz.data.survey_spec import SurveySpec, read_yaml
+from kphotoz.data.survey_spec import SurveySpec, overlaid, read_yaml
 
 __all__ = ["make_spec"]
 
@@ -18,7 +18,8 @@ def make_spec(path: str | os.PathLike, **fields: Any) -> SurveySpec:
 
     Args:
         path: path of the file, or of a YAML file that describes one.
-        fields: fields of the description; they take precedence over the YAML file's.
+        fields: fields of the description; they take precedence over the YAML file's,
+            of `keys` role by role.
 
     Returns:
         CatalogSpec if magnitudes or fluxes are given, else FileSpec.
@@ -30,6 +31,6 @@ def make_spec(path: str | os.PathLike, **fields: Any) -> SurveySpec:
     known = {"file": path}
     if path.suffix.lower() in (".yaml", ".yml"):
         known = read_yaml(path)
-    known |= fields
+    known = overlaid(known, fields)
     kind = CatalogSpec if any(name in known for name in _PHOTOMETRY) else FileSpec
     return kind.create(**known)

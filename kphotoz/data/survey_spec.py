@@ -14,7 +14,7 @@ from kphotoz.errors import InputError
 from kphotoz.untrusted_yaml import parse_yaml
 
 __all__ = ["LABEL_ROLES", "Finite", "Numbers", "Positive", "SurveySpec", "Unknown"]
-__all__ += ["read_yaml"]
+__all__ += ["overlaid", "read_yaml"]
 
 # Role -> names that are taken for it without a mapping, in order of preference. A
 # column `z` is not among them: in many catalogues it is a magnitude.
@@ -118,12 +118,12 @@ class SurveySpec(pydantic.BaseModel):
 
         Args:
             path: path of the YAML file.
-            fields: fields that take precedence over the file's.
+            fields: fields that take precedence over the file's, of `keys` role by role.
 
         Raises:
             InputError: not YAML, or a field is wrong.
         """
-        return cls.create(**read_yaml(path) | fields)
+        return cls.create(**overlaid(read_yaml(path), fields))
 
     @pydantic.field_validator("file")
     @classmethod
@@ -225,6 +225,19 @@ class SurveySpec(pydantic.BaseModel):
                 f"{error.strerror or error}. Check the path."
             ) from error
         return digest.hexdigest()
+
+
+def overlaid(known: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns fields of which those given take precedence, of `keys` role by role.
+
+    Args:
+        known: fields, as `read_yaml` returns them.
+        fields: fields that are given besides.
+    """
+    both = [one.get("keys") for one in (known, fields)]
+    if all(isinstance(keys, dict) for keys in both):
+        fields = fields | {"keys": both[0] | both[1]}
+    return known | fields
 
 
 def read_yaml(path: str | os.PathLike) -> dict[str, Any]:

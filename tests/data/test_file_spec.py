@@ -1,6 +1,7 @@
 import pytest
 
 from kphotoz.data.file_spec import FileSpec
+from kphotoz.data.specs import make_spec
 from kphotoz.errors import InputError
 
 DECLARED = {
@@ -24,6 +25,15 @@ def test_yaml_fields_arrive_and_the_command_line_wins(tmp_path):
     assert spec.file == tmp_path / "cutouts.h5" and spec.bands == ("g", "y", "n")
     assert spec.pixel_scale == 0.3 and spec.zero_point == (22.5, 22.4, 27.0)
     assert spec.keys == {"redshift": "zspec"} and spec.unit is None
+
+
+@pytest.mark.parametrize("make", [FileSpec.from_yaml, make_spec])
+def test_keys_of_the_command_line_replace_those_of_their_roles_alone(tmp_path, make):
+    path = tmp_path / "survey.yaml"
+    path.write_text("file: a.h5\nkeys: {redshift: zspec, group: SOURCE, id: OBJID}\n")
+    spec = make(path, keys={"redshift": "z_new", "ra": "RA"})
+    wanted = {"redshift": "z_new", "group": "SOURCE", "id": "OBJID", "ra": "RA"}
+    assert spec.keys == wanted
 
 
 @pytest.mark.parametrize(
