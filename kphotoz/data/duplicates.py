@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["find_duplicates", "find_same_ids"]
+__all__ = ["find_duplicates", "find_same_ids", "on_sky"]
 
 
 def find_duplicates(
@@ -14,7 +14,8 @@ def find_duplicates(
 ) -> np.ndarray:
     """Returns for each row of the second catalogue its match in the first.
 
-    The match is the nearest row on the sphere; rows without a position have none.
+    The match is the nearest row on the sphere; rows without a position on it, as those
+    of -99 or 9999, have none.
 
     Args:
         ra1, dec1: (n,) float64 [degree].
@@ -58,9 +59,18 @@ def find_same_ids(ids1: np.ndarray, ids2: np.ndarray) -> np.ndarray:
     return np.array([rows.get(name, -1) for name in ids2], np.int64)
 
 
+def on_sky(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Returns which rows have a position, (n,) bool: -99 and 9999 are no declinations.
+
+    Args:
+        ra, dec: (n,) float64 [degree].
+    """
+    return np.isfinite(ra) & (np.abs(dec) <= 90)
+
+
 def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
-    rows = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    rows = np.flatnonzero(on_sky(ra, dec))
     a, d = np.radians(ra[rows]), np.radians(dec[rows])
     vectors = np.stack([np.cos(a) * np.cos(d), np.sin(a) * np.cos(d), np.sin(d)], 1)
     return rows, vectors

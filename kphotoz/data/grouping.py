@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from kphotoz.data.duplicates import on_sky
 from kphotoz.data.survey_info import SPLITS
 
 __all__ = ["group_by_position", "places", "split_of_groups"]
@@ -66,7 +67,7 @@ def group_by_position(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndar
     from scipy.spatial import cKDTree
 
     count = len(ra)
-    placed = np.flatnonzero(np.isfinite(ra) & (np.abs(dec) <= 90))
+    placed = np.flatnonzero(on_sky(ra, dec))
     a, d = np.radians(ra[placed]), np.radians(dec[placed])
     points = np.stack([np.cos(a) * np.cos(d), np.sin(a) * np.cos(d), np.sin(d)], axis=1)
     chord = 2 * np.sin(np.radians(radius / 3600) / 2)

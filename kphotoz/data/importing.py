@@ -137,7 +137,7 @@ def _check_rows(spec: SurveySpec, kind: str) -> None:
                 f"{str(names[counts > 1][0])!r} more than once. Map another column "
                 "with --key id=NAME."
             )
-        if "group" not in file.table and "ra" not in file.table:
+        if "group" not in file.table and not {"ra", "dec"} <= set(file.table):
             print(
                 f"{spec.file.name}: no group and no positions: each row counts as an "
                 "object of its own, so repeats of one object may be split apart.",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kphotoz.data.duplicates import find_duplicates
+from kphotoz.data.duplicates import find_duplicates, on_sky
 from kphotoz.data.sample import Sample
 from kphotoz.data.survey import IMPORTS
 from kphotoz.errors import InputError
@@ -19,6 +19,7 @@ def check_disjoint(train: Sample, test: Sample) -> None:
     builder, or by id within one survey where there is no group; surveys of different
     builders, and files of one's own, by position as well, within `SAME` arcsec, where
     both have positions: catalogues of the same objects differ by fractions of that.
+    Rows of such files of which one has no position are compared by id.
 
     Raises:
         InputError: objects are shared; says how many rows and the first id.
@@ -34,6 +35,7 @@ def check_disjoint(train: Sample, test: Sample) -> None:
             "the names are alike, map others with --key group=NAME or --key id=NAME."
         )
     _check_positions(train, test)
+    _check_ids(train, test)
 
 
 def _check_positions(train: Sample, test: Sample) -> None:
@@ -54,6 +56,32 @@ def _check_positions(train: Sample, test: Sample) -> None:
                 f"{first!r}. Leave them out of the source with "
                 "--set duplicates.match=position."
             )
+
+
+def _check_ids(train: Sample, test: Sample) -> None:
+    mine, theirs = _imported(train), _imported(test)
+    known, unplaced = set(mine), {name for name, placed in mine.items() if not placed}
+    shared = [
+        name
+        for name, placed in theirs.items()
+        if name in (unplaced if placed else known)
+    ]
+    if shared:
+        raise InputError(
+            "Wanted: test objects that were not trained on. Received: "
+            f"{len(shared)} of {len(test)} test rows have the id of a training object "
+            f"of another file, of which one has no position, first {shared[0]!r}. "
+            "Leave them out of the source with --set duplicates.match=id, give both "
+            "files positions, or map other names with --key id=NAME."
+        )
+
+
+def _imported(sample: Sample) -> dict[str, bool]:
+    """Returns whether the rows of a user's files have a position, by id."""
+    table = sample.table
+    placed = on_sky(table["ra"], table["dec"]).tolist()
+    rows = zip(table["survey"], table["id"], placed, strict=True)
+    return {i: placed for name, i, placed in rows if name.split("/")[0] in IMPORTS}
 
 
 def _origins(sample: Sample) -> np.ndarray:

@@ -61,3 +61,9 @@ def test_equal_ids_match_and_empty_ones_do_not():
     first = np.array(["7", "", "43", "7"], object)
     second = np.array(["43", "", "8", "7"], object)
     assert find_same_ids(first, second).tolist() == [2, -1, -1, 0]
+
+
+@pytest.mark.parametrize("nowhere", [-99.0, -999.0, 9999.0, np.inf])
+def test_rows_without_a_position_are_not_at_one_place(nowhere):
+    ra, dec = np.array([10.0, nowhere]), np.array([5.0, nowhere])
+    assert find_duplicates(ra, dec, ra, dec, 1.0).tolist() == [0, -1]

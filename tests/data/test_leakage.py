@@ -40,3 +40,19 @@ def test_two_files_of_a_user_are_compared_by_place_as_well(make_catalog, monkeyp
     with pytest.raises(InputError, match="12 of 12 test rows.*'/b1-0'"):
         check_disjoint(first, second)
     check_disjoint(first.select(np.arange(6)), first.select(np.arange(6, 12)))
+
+
+def test_files_of_which_one_has_no_positions_are_compared_by_id(
+    make_catalog, monkeypatch
+):
+    names = np.array([f"J{i}" for i in range(12)], object)
+    cells = np.array([f"sky-{i}" for i in range(12)], object)
+    placed = make_catalog(12, tag="/a", ra=RA, dec=DEC, id=names, group=cells)
+    same = make_catalog(12, 1, tag="/b", id=names, group=names)
+    moved = make_catalog(12, 2, tag="/c", ra=RA, dec=DEC + 1, id=names)
+    check_disjoint(placed, same)  # of one builder, whose groups are one catalogue's
+    monkeypatch.setattr("kphotoz.data.leakage.IMPORTS", ("catalogue",))
+    for train, test in ((placed, same), (same, placed)):
+        with pytest.raises(InputError, match="12 of 12.*'J0'.*duplicates.match=id"):
+            check_disjoint(train, test)
+    check_disjoint(placed, moved)  # both say where they are: names may be alike
