@@ -14,6 +14,7 @@ ZERO_POINT = 23.9
 # Catalogues write 99 for "not detected" and -99 or -9999 for "not observed" (BPZ, EAZY,
 # LePhare); nothing on the sky has a magnitude beyond 90.
 _SENTINEL = 90.0
+_MAGNITUDES = (0.0, 45.0)  # what lies outside stands for none, as -9 or 50; our choice
 _FLUX_SENTINELS = (-99.0, -999.0, -9999.0, -99999.0)
 # BPZ writes the 1 sigma limiting magnitude as the error of a magnitude of 99. What lies
 # outside this range is no limit of a survey; our choice.
@@ -38,7 +39,8 @@ def classify(values: np.ndarray, *, fluxes: bool = False) -> tuple[np.ndarray, .
     if fluxes:
         measured = finite & ~np.isin(values, _FLUX_SENTINELS)
         return measured, np.zeros_like(measured)
-    return finite & (np.abs(values) < _SENTINEL), finite & (values >= _SENTINEL)
+    measured = finite & (values > _MAGNITUDES[0]) & (values < _MAGNITUDES[1])
+    return measured, finite & (values >= _SENTINEL)
 
 
 def from_magnitudes(
@@ -51,8 +53,8 @@ def from_magnitudes(
     """Returns the photometry of magnitudes.
 
     A magnitude of 90 or more is "not detected"; its error is the limit if that is a
-    magnitude in 10..40. Magnitudes of -90 or less, NaN, infinite ones and those without
-    a positive error are not observed.
+    magnitude in 10..40. Other magnitudes outside 0..45, NaN, infinite ones and those
+    without a positive error are not observed.
 
     Args:
         magnitudes: (n, band) float [mag].

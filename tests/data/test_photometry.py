@@ -120,8 +120,17 @@ def test_magnitudes_of_what_has_no_flux_are_unknown():
 
 
 def test_measured_and_undetected_exclude_each_other():
-    values = np.array([[22.0, 99.0, -99.0, NAN, 90.0, 89.9]])
+    values = np.array([[22.0, 99.0, -99.0, NAN, 90.0, 89.9, -9.0, 50.0, 0.0]])
     measured, undetected = classify(values)
-    assert measured.tolist() == [[True, False, False, False, False, True]]
-    assert undetected.tolist() == [[False, True, False, False, True, False]]
-    assert classify(values, fluxes=True)[0].tolist() == [[1, 1, 0, 0, 1, 1]]
+    assert np.flatnonzero(measured).tolist() == [0]
+    assert np.flatnonzero(undetected).tolist() == [1, 4]
+    assert np.flatnonzero(classify(values, fluxes=True)[0]).tolist() == [
+        *(0, 1, 4, 5, 6, 7, 8)
+    ]
+
+
+@pytest.mark.parametrize("sentinel", [-9.0, -1.0, 0.0, 50.0])
+def test_magnitudes_that_nothing_has_are_not_observed(sentinel):
+    magnitudes, errors = np.array([[sentinel, 22.0]]), np.array([[0.1, 0.1]])
+    found = from_magnitudes(magnitudes, errors)
+    assert np.isnan(found[0, 0]).all() and np.isfinite(found[0, 1]).all()
