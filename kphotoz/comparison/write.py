@@ -104,8 +104,11 @@ def _deployment_weights(experiment: Experiment) -> Weights | None:
     splits = data.open_survey(where.like)
     test = experiment.tests()[where.sample]
     photometry = Photometry(test)
-    deployed = [photometry(sample) for sample in splits.values()]
-    return neighbour_weights(photometry(test), np.concatenate(deployed))
+    # Errors and masks tell how deep a catalogue is, not what its objects are.
+    bands = len(test.info.bands)
+    count = 2 * bands - 1 if test.info.kind == "catalog" else None
+    deployed = [photometry(sample)[:, :count] for sample in splits.values()]
+    return neighbour_weights(photometry(test)[:, :count], np.concatenate(deployed))
 
 
 def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:

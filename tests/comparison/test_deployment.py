@@ -1,6 +1,9 @@
+import types
+
 import numpy as np
 import pytest
 
+from kphotoz.comparison import write
 from kphotoz.comparison.deployment import neighbour_weights
 from kphotoz.errors import InputError
 
@@ -45,3 +48,19 @@ def test_no_overlap_is_an_error_not_a_number():
 def test_too_few_test_objects_are_refused():
     with pytest.raises(InputError, match="more than 10"):
         neighbour_weights(np.zeros((10, 1)), np.zeros((10, 1)))
+
+
+def test_how_deep_a_catalogue_is_decides_no_weight(make_catalog, monkeypatch):
+    test, alike, shallow = (make_catalog(200) for _ in range(3))
+    shallow._parts[0][0].inputs[..., 1] *= 30
+    deployment = types.SimpleNamespace(like="catalog/other", sample="target")
+    experiment = types.SimpleNamespace(
+        recipe=types.SimpleNamespace(deployment=deployment),
+        tests=lambda: {"target": test},
+    )
+    found = []
+    for other in (alike, shallow):
+        monkeypatch.setattr("kphotoz.data.open_survey", lambda _, x=other: {"test": x})
+        found.append(write._deployment_weights(experiment))
+    np.testing.assert_array_equal(found[0].values, found[1].values)
+    assert found[1].unsupported == 0  # the same objects
