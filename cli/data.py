@@ -2,13 +2,12 @@
 
 import json
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from kphotoz_cli import options
-from kphotoz_cli.file_options import file_options
+from kphotoz_cli.file_options import FileOptions, file_options
 
 
 @click.group(name="data")
@@ -69,7 +68,7 @@ def build(
 @options.backend
 @options.as_json
 def import_command(
-    file: pathlib.Path, file_spec: Callable[..., Any], resume: bool, as_json: bool
+    file: pathlib.Path, file_spec: FileOptions, resume: bool, as_json: bool
 ) -> None:
     """Import FILE: HDF5, NPZ, a folder of FITS cutouts with a table, or survey.yaml.
 

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,12 +47,63 @@ _PER_BAND = {
 _LISTS = ("bands", "filters", "splits", *_COLUMNS)
 
 
+class FileOptions:
+    """What a command line says about the files among its inputs.
+
+    Called with a path it returns the spec of the file, or of a YAML file that describes
+    one: a catalogue's where columns of photometry are given, else that of cutouts.
+    Options win over the YAML file, and fields over them.
+
+    Args:
+        given: dict. The options by name, None or () where they were not given.
+    """
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        """Keeps the options that were given."""
+        given = {key: None if value == () else value for key, value in given.items()}
+        self._given = {key: value for key, value in given.items() if value is not None}
+
+    def __call__(self, path: str | pathlib.Path, **fields: Any) -> "SurveySpec":
+        """Returns the spec of a file, with these fields besides."""
+        from kphotoz.data.specs import make_spec
+
+        known = dict(self._given)
+        if "keys" in known:
+            known["keys"] = _roles(known["keys"])
+        for name in dict.fromkeys((*_LISTS, *_NUMBERS, *_PER_BAND)):
+            if known.get(name, "unknown") != "unknown":
+                items = tuple(item.strip() for item in known[name].split(","))
+                many = name in _LISTS or len(items) > 1
+                known[name] = items if many else items[0]
+        if "split_seed" in known:
+            known["seed"] = known.pop("split_seed")
+        return make_spec(path, **known | fields)
+
+    def check(self, has_file: bool) -> None:
+        """Checks that there is a file to describe, if anything is said.
+
+        Args:
+            has_file: bool. Whether an input is a file.
+
+        Raises:
+            InputError: what is said would have no effect.
+        """
+        from kphotoz.errors import InputError
+
+        if has_file or not self._given:
+            return
+        flags = [f"--{name.replace('_', '-')}" for name in sorted(self._given)]
+        told = ", ".join("--key" if flag == "--keys" else flag for flag in flags)
+        raise InputError(
+            f"Wanted: a file that {told} can describe. Received: none, and a survey is "
+            "described when it is built or imported. Name a file, or leave that out."
+        )
+
+
 def reading_options(function: Callable) -> Callable:
     """Adds the options that reading needs; passes `file_spec` to the function.
 
-    `file_spec(path, **fields)` returns the spec of a file, or of a YAML file that
-    describes one: a catalogue's where columns of photometry are given, else that of
-    cutouts. Options given on the command line win over the YAML file.
+    `file_spec` is a FileOptions.
     """
     return _collected(function, [*_reading(), _text("table", _TEXT)])
 
@@ -114,8 +165,8 @@ def _collected(function: Callable, decorators: list[Callable]) -> Callable:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        fields = {name: kwargs.pop(name) for name in names}
-        return function(*args, file_spec=functools.partial(_spec, fields), **kwargs)
+        given = FileOptions({name: kwargs.pop(name) for name in names})
+        return function(*args, file_spec=given, **kwargs)
 
     before = len(getattr(run, "__click_params__", []))
     for decorator in reversed(decorators):
@@ -124,33 +175,33 @@ def _collected(function: Callable, decorators: list[Callable]) -> Callable:
     return run
 
 
-def _spec(
-    given: dict[str, Any], path: str | pathlib.Path, **fields: Any
-) -> "SurveySpec":
-    from kphotoz.data.specs import make_spec
+def _roles(pairs: tuple[str, ...]) -> dict[str, str]:
     from kphotoz.errors import InputError
 
-    known = {name: value for name, value in given.items() if value not in (None, ())}
-    if "keys" in known:
-        pairs = [item.partition("=") for item in known["keys"]]
-        wrong = [role for role, equals, name in pairs if not (equals and name)]
-        if wrong:
-            raise InputError(
-                f"Wanted: --key ROLE=NAME. Received: {wrong[0]!r}. Example: "
-                "--key redshift=zspec"
-            )
-        known["keys"] = {role: name for role, _, name in pairs}
-    for name in dict.fromkeys((*_LISTS, *_NUMBERS, *_PER_BAND)):
-        if known.get(name, "unknown") != "unknown":
-            items = tuple(item.strip() for item in known[name].split(","))
-            known[name] = items if name in _LISTS or len(items) > 1 else items[0]
-    if "split_seed" in known:
-        known["seed"] = known.pop("split_seed")
-    return make_spec(path, **known | fields)
+    parts = [item.partition("=") for item in pairs]
+    wrong = [role for role, equals, name in parts if not (equals and name)]
+    if wrong:
+        raise InputError(
+            f"Wanted: --key ROLE=NAME. Received: {wrong[0]!r}. Example: "
+            "--key redshift=zspec"
+        )
+    return {role: name for role, _, name in parts}
 
 
-def find_source(name: str, file_spec: Callable[..., Any]) -> Any:
-    """Returns the spec of a file, or the name of a survey, whichever `name` is."""
+def find_sources(
+    inputs: Iterable[str], file_spec: FileOptions
+) -> list["SurveySpec | str"]:
+    """Returns the spec of each file, or the name of each survey, as it may be.
+
+    Raises:
+        InputError: there is no such file; or none, but options describe one.
+    """
+    found = [_find_source(name, file_spec) for name in inputs]
+    file_spec.check(any(not isinstance(source, str) for source in found))
+    return found
+
+
+def _find_source(name: str, file_spec: FileOptions) -> "SurveySpec | str":
     from kphotoz import data
     from kphotoz.data.file_spec import SUFFIXES
 

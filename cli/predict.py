@@ -5,13 +5,11 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import click
 
 from kphotoz_cli import options
-from kphotoz_cli.file_options import find_source, reading_options
+from kphotoz_cli.file_options import FileOptions, find_sources, reading_options
 
 
 @click.command(name="predict")
@@ -39,7 +37,7 @@ def command(
     batch_size: int,
     engine: str,
     beam: tuple[str, ...],
-    file_spec: Callable[..., Any],
+    file_spec: FileOptions,
     resume: bool,
     as_json: bool,
 ) -> None:
@@ -52,7 +50,7 @@ def command(
     """
     if beam and resume:
         raise click.UsageError("Beam's runners repeat what fails: leave out --resume.")
-    sources = [find_source(name, file_spec) for name in inputs]
+    sources = find_sources(inputs, file_spec)
     how = {
         "batch_size": batch_size,
         "engine": engine,

@@ -9,7 +9,7 @@ import click
 from kphotoz import recipes
 from kphotoz.errors import InputError
 from kphotoz_cli import options
-from kphotoz_cli.file_options import file_options
+from kphotoz_cli.file_options import FileOptions, file_options
 
 
 def recipe_options(function: Callable) -> Callable:
@@ -55,7 +55,7 @@ def resolve(
     reverse: bool,
     target: str | None,
     source: str | None,
-    file_spec: Callable[..., Any],
+    file_spec: FileOptions,
     settings: tuple[str, ...],
     overlay: dict[str, Any],
 ) -> recipes.Recipe:
@@ -64,9 +64,11 @@ def resolve(
         raise click.UsageError("--quick and --full exclude each other.")
     profiles = [part.strip() for part in (profile or "").split(",") if part.strip()]
     profiles += ["quick"] * quick + ["full"] * full
-    for role, given in (("target", target), ("source", source)):
-        if given is not None:
-            overlay[role] = {"survey": _survey(given, file_spec)}
+    inputs = {"target": target, "source": source}
+    inputs = {role: given for role, given in inputs.items() if given is not None}
+    file_spec.check(any(map(_is_file, inputs.values())))
+    for role, given in inputs.items():
+        overlay[role] = {"survey": _survey(given, file_spec)}
     name = name or _default(overlay)
     recipe = recipes.load(name, profiles=profiles, overlay=overlay, settings=settings)
     if not recipe.target.survey:
@@ -85,14 +87,20 @@ def _default(overlay: dict[str, Any]) -> str:
     return "tabular_transfer" if "source" in overlay else "catalog"
 
 
-def _survey(given: str, file_spec: Callable[..., Any]) -> str:
+def _survey(given: str, file_spec: FileOptions) -> str:
     """Returns the name of a survey; a file is imported first."""
     from kphotoz import data
-    from kphotoz.data.file_spec import SUFFIXES
 
     path = pathlib.Path(given)
-    if not path.exists() and path.suffix.lower() not in SUFFIXES:
+    if not _is_file(given):
         return given
     if not path.exists():
         raise InputError(f"Wanted: a file or a survey. Received: {given}, not there.")
     return data.import_file(file_spec(path))
+
+
+def _is_file(given: str) -> bool:
+    from kphotoz.data.file_spec import SUFFIXES
+
+    path = pathlib.Path(given)
+    return path.exists() or path.suffix.lower() in SUFFIXES

@@ -2,13 +2,11 @@
 
 import json
 import pathlib
-from collections.abc import Callable
-from typing import Any
 
 import click
 
 from kphotoz_cli import options
-from kphotoz_cli.file_options import find_source, reading_options
+from kphotoz_cli.file_options import FileOptions, find_sources, reading_options
 
 
 @click.command(name="shift")
@@ -39,7 +37,7 @@ def command(
     rows: int,
     permutations: int,
     seed: int,
-    file_spec: Callable[..., Any],
+    file_spec: FileOptions,
     out: pathlib.Path,
     as_json: bool,
 ) -> None:
@@ -53,7 +51,7 @@ def command(
     from kphotoz.shift.run import Settings, compare_samples
 
     settings = Settings(layer, rows, permutations, seed)
-    sources = [find_source(name, file_spec) for name in (source, target)]
+    sources = find_sources((source, target), file_spec)
     if isinstance(sources[0], str) and ":" not in source:
         sources[0] = f"{source}:test"
         if not data.describe_survey(source).counts.get("test", 1):

@@ -8,6 +8,7 @@ from pyarrow import parquet
 
 from kphotoz.errors import InputError
 from kphotoz.layers import BandStretch
+from kphotoz_cli.main import group
 from kphotoz_cli.predict import command
 
 
@@ -134,3 +135,22 @@ def test_survey_is_predicted_split_by_split(folder, model, monkeypatch):
     np.testing.assert_allclose(table["z_pred"][row], wanted, rtol=1e-4)
     with pytest.raises(InputError, match="Unknown split"):
         run(folder, f"{name}:training", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["predict", "run", "mock_hsc/photometric", "--ab-offset=0.1"], "--ab-offset"),
+        (["shift", "run", "--source=mock_hsc/photometric", "--key=id=name"], "--key"),
+        (["compare", "--skip-bad", "--split-seed=3"], "--skip-bad, --split-seed"),
+        (["fit", "cutouts", "--data=mock_hsc/photometric", "--bands=g,r"], "--bands"),
+    ],
+)
+def test_options_that_describe_no_file_are_refused(tmp_path, arguments, told):
+    if arguments[0] == "shift":
+        arguments += ["--target=mock_hsc/spectroscopic"]
+    out = tmp_path / "out"
+    result = CliRunner().invoke(group, [*arguments, f"--out={out}"])
+    assert isinstance(result.exception, InputError), result.output
+    assert f"Wanted: a file that {told} can describe" in str(result.exception)
+    assert not out.exists()
