@@ -22,11 +22,13 @@ class Builder(UserFileBuilder):
         """Returns what the survey holds, and what the table held, as `given_…`."""
         spec, count = file.spec, len(file.bands)
         values = "magnitudes" if spec.magnitudes else "fluxes"
+        # A column `magnitude` of the table may be of any band.
+        unknown = spec.reference_band is None and "magnitude" in file.table
         return {
             "unit": "uJy",
             "zero_point": [ZERO_POINT] * count,
             "magnitude_system": "AB",
-            "reference_band": file.bands[spec.reference],
+            "reference_band": None if unknown else file.bands[spec.reference],
             "given_values": values,
             "given_unit": spec.unit or ("mag" if spec.magnitudes else "unknown"),
             "given_zero_point": spec.zero_points() if spec.fluxes else None,

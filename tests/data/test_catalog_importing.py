@@ -89,6 +89,22 @@ def test_same_objects_fall_into_the_same_splits_of_two_catalogues(
         data.check_disjoint(photometric["train"], spectroscopic["train"])
 
 
+@pytest.mark.parametrize(("said", "band"), [({}, None), ({"reference_band": "r"}, "r")])
+def test_a_magnitude_of_the_tables_own_is_of_no_known_band(
+    described, catalogs, said, band
+):
+    table = catalogs.columns(30)
+    assert (
+        data.open_file(described("plain", table))["train"].info.metadata[
+            "reference_band"
+        ]
+        == "i"
+    )
+    table["magnitude"] = np.full(30, 21.0)
+    info = data.open_file(described("own", table, **said))["train"].info
+    assert info.metadata["reference_band"] == band
+
+
 def test_repeats_within_an_arcsecond_share_a_split(described, catalogs):
     table = catalogs.columns(60)
     table["ra"] = np.repeat(np.linspace(0, 9, 30), 2)
