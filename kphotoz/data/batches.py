@@ -144,7 +144,7 @@ class TrainingBatches:
             ended: called with the loss of each; returns whether to go on.
         """
         count = -(-len(self._sample) // self._batch_size)
-        if count % model.steps_per_execution:
+        if count % model.steps_per_execution or _is_cut_short():
             for number in numbers:
                 if not ended(self.fit(model, number)):
                     return
@@ -180,6 +180,13 @@ class TrainingBatches:
         numbers = devices.tensorflow().data.Dataset.range(steps.start, steps.stop)
         numbers = _of_unknown_length(numbers)
         return to_device(_batches(self._sample, numbers, read, len(self._columns)))
+
+
+def _is_cut_short() -> bool:
+    """Returns whether Keras was told to end a `fit` early, for debugging."""
+    from keras import config
+
+    return bool(config.max_epochs() or config.max_steps_per_epoch())
 
 
 def _ended(tell: Callable[[float], bool]) -> "keras.callbacks.Callback":

@@ -131,6 +131,15 @@ def test_the_weights_of_the_best_epoch_are_kept(samples):
     assert found == pytest.approx(scores[outcome.best_epoch], abs=1e-7)
 
 
+def test_a_limit_of_epochs_for_debugging_keras_ends_no_run(samples):
+    keras.config.set_max_epochs(1)
+    try:
+        _, outcome = fit(samples)
+    finally:
+        keras.config.set_max_epochs(None)
+    assert [row["epoch"] for row in outcome.history] == [1, 2, 3, 4]
+
+
 def test_small_samples_take_the_minimum_of_steps_and_are_judged_as_often(make_sample):
     small = make_sample(8, 3)
     settings = Training(epochs=3, batch_size=8, minimum_steps=12)
