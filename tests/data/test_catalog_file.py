@@ -52,6 +52,19 @@ def test_all_formats_give_the_same_bits_and_ids(opened, catalogs):
     np.testing.assert_allclose(photometry[..., 0], wanted, rtol=5e-4)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "fits"])
+def test_gzipped_tables_are_read_as_plain_ones(opened, catalogs, suffix):
+    plain = opened(suffix=suffix)
+    packed = plain.spec.file.with_name(f"packed.{suffix}.gz")
+    packed.write_bytes(gzip.compress(plain.spec.file.read_bytes()))
+    file = CatalogFile(CatalogSpec.create(file=packed, **catalogs.fields()))
+    assert file.table["id"].tolist() == plain.table["id"].tolist()
+    np.testing.assert_array_equal(whole(file)[0], whole(plain)[0])
+    packed.write_bytes(gzip.compress(bytes(1 << 27)))
+    with pytest.raises(InputError, match="unpacks to more than"):
+        CatalogFile(CatalogSpec.create(file=packed, **catalogs.fields()))
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_chunks_of_any_size_and_start_hold_the_rows_in_order(opened, catalogs, suffix):
     file = opened(catalogs.columns(20), suffix)

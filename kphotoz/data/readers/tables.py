@@ -1,4 +1,4 @@
-"""Tables in CSV, TSV, ECSV, FITS or parquet."""
+"""Tables in CSV, TSV, ECSV, FITS or parquet; CSV, TSV and FITS may be gzipped."""
 
 import pathlib
 
@@ -20,6 +20,9 @@ _KINDS: dict[str, type[Table]] = {
     ".fit": FITSTable,
     ".parquet": ParquetTable,
 }
+_PACKED = {
+    f"{suffix}.gz": _KINDS[suffix] for suffix in (".csv", ".tsv", ".fits", ".fit")
+}
 SUFFIXES = tuple(_KINDS)
 
 
@@ -32,12 +35,13 @@ def open_table(path: pathlib.Path) -> Table:
     Raises:
         InputError: it is missing, damaged or of another format.
     """
-    suffix = path.suffix.lower()
-    if suffix not in _KINDS:
-        raise InputError(
-            f"Wanted: a table in {', '.join(SUFFIXES)}. Received: {path}. Convert it."
-        )
-    return _KINDS[suffix](path)
+    name = path.name.lower()
+    for suffix, kind in (_KINDS | _PACKED).items():
+        if name.endswith(suffix):
+            return kind(path)
+    raise InputError(
+        f"Wanted: a table in {', '.join(SUFFIXES)}. Received: {path}. Convert it."
+    )
 
 
 def read_table(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Tables in text: CSV and TSV row by row, ECSV whole."""
 
 import csv
+import io
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from kphotoz.data.readers.table import Block, Table
+from kphotoz.fits_files import open_plain
 from kphotoz.untrusted import damaged
 
 __all__ = ["CSVTable", "ECSVTable", "TSVTable"]
@@ -16,7 +18,10 @@ _ECSV = b"# %ECSV"
 
 
 class CSVTable(Table):
-    """Cells separated by commas under one line of names; all columns are text."""
+    """Cells separated by commas under one line of names; all columns are text.
+
+    The file may be gzipped.
+    """
 
     delimiter = ","
 
@@ -49,7 +54,8 @@ class CSVTable(Table):
                 yield self._block(names, places, held)
 
     def _rows(self) -> Iterator[list[str]]:
-        with open(self.path, newline="", encoding="utf-8-sig") as file:
+        packed = open_plain(self.path)
+        with io.TextIOWrapper(packed, encoding="utf-8-sig", newline="") as file:
             for row in csv.reader(file, strict=True, delimiter=self.delimiter):
                 if row:
                     yield row
