@@ -7,6 +7,7 @@ run and the inputs must be where all workers see them under the same names.
 import contextlib
 import logging
 import os
+import pathlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.choice import start
 from kphotoz.prediction.engine import Summary
+from kphotoz.prediction.place import check_place
 from kphotoz.prediction.run import load_run
 from kphotoz.prediction.writers import parquet_schema
 
@@ -155,6 +157,8 @@ def predict_on_beam(
             f"Wanted: a folder without predictions. Received: {out}. Choose another "
             "--out, or remove what is there."
         )
+    if "://" not in str(out):
+        check_place(pathlib.Path(out), inputs)
     model, _ = load_run(run)
     streams = [open_stream(source) for source in inputs]
     try:

@@ -17,6 +17,7 @@ from kphotoz.files import atomic, exclusive, hash_arrays, sweep
 from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.parts import Parts
+from kphotoz.prediction.place import check_place
 from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer
 
 __all__ = ["Summary", "predict"]
@@ -67,7 +68,7 @@ def predict(
             fluxes and errors [µJy], to (batch, 1).
         inputs: specs of files, survey names, "builder/config" or
             "builder/config:split", and Streams of one's own, which are closed.
-        out: path. `.parquet`, `.fits` or `.csv`.
+        out: path. `.parquet`, `.fits` or `.csv`; an older table there is replaced.
         batch_size: int > 0. Rows predicted at once.
         resume: bool. Go on where a killed run of the same inputs stopped.
         model_hash: str or None. Identity of the model. [default: of its weights]
@@ -80,13 +81,15 @@ def predict(
 
     Raises:
         InputError: the engine cannot be used, an input cannot be read, or its kind,
-            bands, pixel scale or image size are not the model's.
+            bands, pixel scale or image size are not the model's; or `out` is an
+            input, or a run's own predictions.
     """
     if batch_size < 1:
         raise InputError(f"Wanted: a batch size from 1 up. Received: {batch_size}.")
     out = pathlib.Path(out)
     if out.suffix.lower() not in FORMATS:
         raise unknown("format of predictions", out.suffix, FORMATS)
+    check_place(out, inputs)
     lock = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as stack:
         stack.enter_context(exclusive(lock, out))
