@@ -5,6 +5,7 @@ Equal runs write equal bytes, but for `cost.json`, which holds times and memory.
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -27,6 +28,7 @@ __all__ = ["RunFolder", "damaged_run", "write_parquet"]
 
 _IDENTITY = "recipe.yaml"
 _LOCK = ".lock"
+_MARK = "# Written by kphotoz, sha256 "
 # What decides about the last bits of a result, beside backend and precision.
 _OF_THE_BITS = ("kphotoz", "versions", "jit", "onednn", "machine")
 _OF_THE_BITS += ("training_devices", "processes", "threads", "jobs_at_once")
@@ -56,7 +58,7 @@ class RunFolder:
 
         Raises:
             InputError: the folder holds something already and `resume` is not set, or
-                it belongs to another recipe.
+                it belongs to another recipe, or to a user who wrote it.
         """
         recipe = self.path / _IDENTITY
         # A run that was refused before it began leaves nothing but its recipe.
@@ -67,9 +69,9 @@ class RunFolder:
                 f"Wanted: a new or empty folder. Received: {self.path}, which exists. "
                 "Add --resume to go on there, or choose another --out."
             )
-        begun = None
+        begun, ours = None, True
         if recipe.is_file():
-            begun = recipe.read_text("utf-8", errors="replace")
+            begun, ours = _unmarked(recipe.read_text("utf-8", errors="replace"))
         if occupied and begun not in (None, identity):
             difference = _difference(begun, identity)
             raise InputError(
@@ -82,8 +84,13 @@ class RunFolder:
                 f"Wanted: a run folder to resume. Received: {self.path}, which "
                 f"holds no {_IDENTITY}. Choose another --out."
             )
+        if not ours and begun != identity:
+            raise InputError(
+                f"Wanted: a folder without a {_IDENTITY} of your own. Received: "
+                f"{recipe}, which would be replaced. Choose another --out."
+            )
         sweep(self.path)
-        write_text(recipe, identity)
+        write_text(recipe, _marked(identity))
 
     def settle(self, environment: dict[str, Any]) -> str:
         """Writes `environment.json`, by which a resumed run must compute as well.
@@ -235,6 +242,19 @@ def _strip_dates(path: pathlib.Path) -> None:
         undated.replace(path)
     finally:
         undated.unlink(missing_ok=True)
+
+
+def _marked(recipe: str) -> str:
+    """Returns a recipe below a line by which it is known again, edited or not."""
+    return f"{_MARK}{hashlib.sha256(recipe.encode()).hexdigest()}\n{recipe}"
+
+
+def _unmarked(text: str) -> tuple[str, bool]:
+    """Returns a recipe without its mark, and whether it is as we wrote it."""
+    if not text.startswith(_MARK):
+        return text, False
+    recipe = text.partition("\n")[2]
+    return recipe, text == _marked(recipe)
 
 
 def _difference(old: str, new: str) -> str:

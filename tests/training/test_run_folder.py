@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import yaml
 
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
@@ -37,7 +38,30 @@ def test_a_run_that_never_began_does_not_occupy_its_folder(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.claim("seeds: 1\n", resume=False)
     folder.claim("seeds: 2\n", resume=False)
-    assert (tmp_path / "run" / "recipe.yaml").read_text() == "seeds: 2\n"
+    text = (tmp_path / "run" / "recipe.yaml").read_text()
+    assert text.startswith("# Written by kphotoz") and text.endswith("\nseeds: 2\n")
+    assert yaml.safe_load(text) == {"seeds": 2}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("hand", ["whole", "edited"])
+def test_a_recipe_that_a_user_wrote_is_not_replaced(tmp_path, hand, resume):
+    path, mine = tmp_path / "recipe.yaml", "# by hand\nseeds: 3\n"
+    if hand == "edited":  # a copy of a recipe of ours, with a number changed
+        RunFolder(tmp_path).claim("seeds: 1\n", resume=False)
+        mine = path.read_text().replace("seeds: 1", "seeds: 3")
+    path.write_text(mine)
+    with pytest.raises(InputError, match="recipe.yaml of your own"):
+        RunFolder(tmp_path).claim("seeds: 5\n", resume)
+    assert path.read_text() == mine
+
+
+def test_a_run_begun_before_recipes_had_a_mark_is_resumed(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("seeds: 1\n")
+    RunFolder(tmp_path).claim("seeds: 1\n", resume=False)
+    (tmp_path / "recipe.yaml").write_text("seeds: 1\n")
+    (tmp_path / "jobs").mkdir()
+    RunFolder(tmp_path).claim("seeds: 1\n", resume=True)
 
 
 def test_a_foreign_folder_is_not_resumed(tmp_path):
