@@ -201,7 +201,8 @@ class SurveySpec(pydantic.BaseModel):
     def digest(self) -> str:
         """Returns the SHA-256 of the file's bytes and of what is said about it.
 
-        The path plays no part: a moved file is the same survey.
+        The path plays no part: a moved file is the same survey. Nor do hidden files in
+        a folder, which are no part of a survey.
 
         Raises:
             InputError: the file is missing or unreadable.
@@ -212,7 +213,7 @@ class SurveySpec(pydantic.BaseModel):
             if not self.file.is_dir():
                 files = [self.file]
             else:
-                files = [path for path in self.file.rglob("*") if path.is_file()]
+                files = [path for path in self.file.rglob("*") if self._counts(path)]
             for path in sorted(files):
                 with open(path, "rb") as file:
                     content = hashlib.file_digest(file, "sha256")
@@ -225,6 +226,11 @@ class SurveySpec(pydantic.BaseModel):
                 f"{error.strerror or error}. Check the path."
             ) from error
         return digest.hexdigest()
+
+    def _counts(self, path: pathlib.Path) -> bool:
+        """Returns whether it is a file that is not hidden, as half-written ones are."""
+        parts = path.relative_to(self.file).parts
+        return path.is_file() and not any(part.startswith(".") for part in parts)
 
 
 def overlaid(known: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,23 @@ def test_digest_follows_bytes_and_meaning_but_not_the_place(tmp_path):
         FileSpec.create(file=tmp_path / "none.h5").digest()
 
 
+def test_digest_leaves_out_what_is_hidden_in_a_folder(tmp_path):
+    folder = tmp_path / ".mine" / "cutouts"  # hidden itself: that is the path's affair
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.fits").write_bytes(b"content")
+    spec = FileSpec.create(file=folder)
+    before = spec.digest()
+    (folder / ".p.parquet.parts").mkdir()
+    (folder / ".p.parquet.parts" / "0.npz").write_bytes(b"half")
+    (folder / "deep" / ".a.7.partial.fits").write_bytes(b"half")
+    assert spec.digest() == before
+    (folder / "deep" / "a.fits").write_bytes(b"Content")
+    assert spec.digest() != before
+    (folder / "deep" / "a.fits").write_bytes(b"content")
+    (folder / "b.fits").write_bytes(b"half")
+    assert spec.digest() != before
+
+
 @pytest.mark.parametrize(
     ("file", "name", "title"),
     [
