@@ -8,11 +8,16 @@ import io
 import os
 import re
 import zlib
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
 
 from kphotoz.untrusted import check_size
 
-__all__ = ["open_checked", "open_plain", "unpacked"]
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+__all__ = ["open_checked", "open_plain", "stored_nulls", "unpacked"]
 
 _BEGIN = b"SIMPLE  ="
 _BLOCK = 2880
@@ -51,6 +56,26 @@ def open_plain(path: str | os.PathLike) -> BinaryIO:
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return unpacked(path) if packed else open(path, "rb")
+
+
+def stored_nulls(
+    rows: "fits.FITS_rec", name: str, column: np.ndarray
+) -> np.ndarray | None:
+    """Returns where the stored numbers, before TSCAL and TZERO, are TNULL, if anywhere.
+
+    Args:
+        rows: FITS_rec. Rows of a table.
+        name: str. Name of a column.
+        column: array. The same column, as astropy gives it.
+
+    Source: FITS standard 4.0, section 7.3.2.
+    """
+    null, stored = rows.columns[name].null, rows.view(np.ndarray)[name]
+    numbers = stored.dtype.kind in "iu" and column.dtype.kind in "iuf"
+    if not numbers or not isinstance(null, int):
+        return None
+    missing = (stored == null).reshape(column.shape)
+    return missing if missing.any() else None
 
 
 def unpacked(path: str | os.PathLike) -> io.BytesIO:

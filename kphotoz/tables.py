@@ -8,7 +8,7 @@ from collections.abc import Collection
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.fits_files import open_checked, open_plain
+from kphotoz.fits_files import open_checked, open_plain, stored_nulls
 from kphotoz.untrusted import damaged
 
 __all__ = ["column", "read_table"]
@@ -169,7 +169,16 @@ def _read_fits(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray
             names = list(found[0].columns.names)
             _check_unique(names, path)
             data = found[0].data
-            return {name: _cell(data[name], name, path, text) for name in names}
+            return {
+                name: _cell(_without_nulls(data, name), name, path, text)
+                for name in names
+            }
+
+
+def _without_nulls(rows, name: str) -> np.ndarray:
+    values = np.asarray(rows[name])
+    missing = stored_nulls(rows, name, values)
+    return values if missing is None else np.ma.array(values, mask=missing)
 
 
 def _table_kinds() -> tuple[type, ...]:

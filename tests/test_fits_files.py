@@ -51,6 +51,39 @@ def test_a_false_header_is_refused_before_astropy_reads_it(table, card, value, t
         tables.read_table(table)
 
 
+READERS = {
+    "tables": tables.read_table,
+    "catalogues": lambda path: FITSTable(path).read(["m"]),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["t.fits", "t.fits.gz"])
+@pytest.mark.parametrize(
+    ("form", "stored", "header", "wanted"),
+    [
+        ("I", [21500, -32768, 7], {"TSCAL1": 0.001}, [21.5, None, 0.007]),
+        ("I", [21500, -32768, 7], {"TZERO1": 32768}, [54268, None, 32775]),
+        ("J", [4, -32768, 7], {"TZERO1": 0.5, "TSCAL1": 2.0}, [8.5, None, 14.5]),
+        ("K", [2**31 + 1, -32768, 7], {}, [2**31 + 1, None, 7]),
+        ("2I", [[1, 2], [3, -32768]], {"TSCAL1": 0.5}, [[0.5, 1], [1.5, None]]),
+        ("I", [-32767, 1, 7], {"TZERO1": -1}, [-32768, 0, 6]),
+    ],
+)
+def test_null_of_a_column_is_its_stored_number(
+    tmp_path, reader, name, form, stored, header, wanted
+):
+    column = fits.Column("m", form, array=np.array(stored))
+    hdu = fits.BinTableHDU.from_columns([column])
+    # Set afterwards, so that the numbers are stored as given: value = zero + scale * n.
+    hdu.header.update(header | {"TNULL1": -32768})
+    hdu.writeto(tmp_path / name)
+    found = READERS[reader](tmp_path / name)["m"]
+    if found.dtype.kind == "f":
+        found = np.where(np.isnan(found), None, found.astype(object))
+    assert found.tolist() == wanted
+
+
 def test_a_header_without_end_is_refused(tmp_path):
     path = tmp_path / "a.fits"
     path.write_bytes(b"SIMPLE  =                    T".ljust(80) + b" " * 80 * 200_000)

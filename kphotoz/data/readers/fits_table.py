@@ -11,7 +11,7 @@ import numpy as np
 
 from kphotoz.data.readers.source import no_such_key
 from kphotoz.data.readers.table import Block, Table, equal_lists
-from kphotoz.fits_files import open_checked
+from kphotoz.fits_files import open_checked, stored_nulls
 from kphotoz.untrusted import damaged
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _KIND = "a table (fits)"
 
 
 class FITSTable(Table):
-    """The first table extension of a FITS file. Whole numbers of TNULL are missing."""
+    """The first table extension of a FITS file. Numbers stored as TNULL are missing."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
@@ -53,12 +53,11 @@ class FITSTable(Table):
             lengths = np.array([np.size(item) for item in column], int)
             width = equal_lists(self.path, name, lengths)
             return np.array([*column]).reshape(len(column), width)
-        null = rows.columns[name].null
-        if column.dtype.kind in "iu" and isinstance(null, int):
-            missing = column == null
-            if missing.any():
-                column = column.astype(object)
-                column[missing] = None
+        missing = stored_nulls(rows, name, column)
+        if missing is not None:
+            whole = column.dtype.kind in "iu"
+            column = column.astype(object if whole else float)
+            column[missing] = None if whole else np.nan
         return column
 
 
