@@ -103,7 +103,9 @@ def export(path: pathlib.Path, shape: tuple[int, ...]) -> pathlib.Path:
     """
     folder = path.with_suffix("")
     module = "kphotoz.prediction.openvino_export"
-    command = [sys.executable, "-m", module, str(path), str(folder), *map(str, shape)]
+    paths = (str(path), str(folder))
+    # -P: what lies in the current folder is no module of ours.
+    command = [sys.executable, "-P", "-m", module, *paths, *map(str, shape)]
     environment = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
     try:
         done = subprocess.run(

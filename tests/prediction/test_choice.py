@@ -122,6 +122,19 @@ assert not others & set(sys.modules), others & set(sys.modules)
     assert done.returncode == 0, done.stderr
 
 
+def test_an_export_runs_nothing_that_lies_in_the_current_folder(tmp_path, monkeypatch):
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.Flatten()])
+    model.save(tmp_path / "model.keras")
+    folder = tmp_path / "of a stranger"
+    (folder / "kphotoz").mkdir(parents=True)
+    for name in ("keras.py", "numpy.py", "kphotoz/__init__.py"):
+        (folder / name).write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(folder)
+    exported = openvino_engine.export(tmp_path / "model.keras", (4, 3, 2))
+    assert (exported / "saved_model.pb").exists()
+    assert not (folder / "ran").exists()
+
+
 @pytest.fixture
 def line():
     """A model that returns the first input: what it predicts is known."""
