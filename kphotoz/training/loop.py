@@ -6,6 +6,7 @@ every variable, so a resumed run replays exactly what the killed one would have 
 
 import dataclasses
 import functools
+import itertools
 import math
 import pathlib
 import time
@@ -217,16 +218,16 @@ def _epoch(
     """
     alone = checks[: len(sizes)]
     del checks[: len(sizes)]
-    for step, number in enumerate(alone):
-        loss = fit(first_step=step, steps=1)
-        verify(number)
-    done, last = len(alone), len(sizes) - 1
-    if done > last:
-        return loss
-    if done == last or sizes[last] % backend.replicas() == 0:
-        return fit(first_step=done)
-    losses = [fit(first_step=done, steps=last - done), fit(first_step=last)]
-    return float(np.average(losses, weights=[sum(sizes[done:last]), sizes[last]]))
+    edges = {*range(len(alone) + 1), len(sizes)}
+    if sizes[-1] % backend.replicas():
+        edges.add(len(sizes) - 1)
+    losses, weights = [], []
+    for first, end in itertools.pairwise(sorted(edges)):
+        losses.append(fit(first_step=first, steps=end - first))
+        weights.append(sum(sizes[first:end]))
+        if first < len(alone):
+            verify(alone[first])
+    return float(np.average(losses, weights=weights))
 
 
 def _judge(

@@ -88,6 +88,27 @@ def test_a_killed_run_resumes_to_the_bits_of_an_undisturbed_one(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("checked", [False, True])
+def test_the_loss_of_the_first_epoch_is_that_of_all_its_examples(samples, checked):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Flatten()(inputs)
+    start = keras.initializers.RandomNormal(0, 0.1, seed=3)
+    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer=start)(x))
+    z = samples[0].table["redshift"]
+    error = (loop.predict(model, samples[0]) - z) / (1 + z)
+    wanted = np.mean(1 - 1 / (1 + (error / 0.15) ** 2))  # Tanaka+2018, equation 7
+    still = SETTINGS.model_copy(update={"learning_rate": 1e-12, "loss": "hsc"})
+    outcome = loop.train(
+        *(model, *samples),
+        task=TASK,
+        settings=still,
+        seed=5,
+        verify=(lambda steps: None) if checked else None,
+    )
+    found = [row["loss"] for row in outcome.history]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
 def adapted():
     """A network with a convolution and a dense layer in the factored form."""
     inputs = keras.Input((16, 16, 3))
