@@ -64,6 +64,7 @@ def fit(
             folder.claim(identity + "\n", resume)
         if _finished(folder):
             reporter.line("this run has ended already")
+            folder.clear_checkpoints()  # a kill after the metrics leaves them
             return folder.read_json("metrics")
         with backend.first_alone():  # builds the surveys for all
             # One model has one test set: the survey's own.

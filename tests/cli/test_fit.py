@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,20 @@ def test_base_adapter_and_prediction_follow_each_other(
     column = outs[0][0].index("z_pred")
     for a, b in zip(outs[0][1:], outs[1][1:], strict=True):
         assert float(a[column]) == pytest.approx(float(b[column]), abs=1e-5)
+
+
+def test_what_a_kill_after_the_metrics_leaves_goes_with_resume(
+    kphotoz, surveys, tiny, runs, tmp_path
+):
+    run = tmp_path / "run"
+    shutil.copytree(runs / "base", run)
+    wanted = {path.name: path.read_bytes() for path in run.iterdir()}
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "last.safetensors").write_bytes(b"the last epoch")
+    words = [*surveys["data"], *surveys["source"], *tiny]
+    kphotoz("fit", *words, "--out", run, "--resume")
+    assert not (run / "checkpoints").exists()
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == wanted
 
 
 def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp_path):
