@@ -23,11 +23,17 @@ def load_run(path: str | os.PathLike) -> tuple["keras.Model", str]:
             relative to the folder, and whose `sha256`, if there, is its hash.
 
     Raises:
-        InputError: no model there, or a base that is missing.
+        InputError: no model there, or a base that is missing or rests on the run.
     """
+    return _load(pathlib.Path(path), ())
+
+
+def _load(
+    path: pathlib.Path, above: tuple[pathlib.Path, ...]
+) -> tuple["keras.Model", str]:
+    """Returns what `load_run` does, for the base of the adapters `above`."""
     from kphotoz import models
 
-    path = pathlib.Path(path)
     model = path / "model.keras" if path.is_dir() else path
     if model.is_file() and model.suffix != ".safetensors":
         return models.load(model), hash_file(model)
@@ -38,10 +44,15 @@ def load_run(path: str | os.PathLike) -> tuple["keras.Model", str]:
             "Wanted: a .keras file, or a run folder with model.keras or "
             f"adapter.safetensors. Received: {path}. Check the path."
         )
+    if adapter.resolve() in above:
+        raise InputError(
+            f"Wanted: another run as the base in {folder / 'run.json'}. Received: one "
+            "that leads back to the run itself. Correct `base` there."
+        )
     from kphotoz import adapters
 
     link, recorded = _base_of(folder)
-    base, base_hash = load_run(folder / link)
+    base, base_hash = _load(folder / link, (*above, adapter.resolve()))
     if recorded not in (None, base_hash):
         raise InputError(
             f"Wanted: the base that {adapter} was trained on. Received: another model "
@@ -64,10 +75,6 @@ def _base_of(folder: pathlib.Path) -> tuple[str, str | None]:
         raise InputError(
             f"Wanted: the base model that {path} names. Received: {base!r}, which does "
             "not exist. Correct the path."
-        )
-    if (folder / base).resolve() == folder.resolve():
-        raise InputError(
-            f"Wanted: another run as the base in {path}. Received: the run itself."
         )
     return base, recorded
 

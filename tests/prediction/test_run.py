@@ -74,6 +74,7 @@ def test_adapter_is_put_on_the_base_that_its_run_names(base, model, images, tmp_
         ({"base": "nowhere"}, "does not exist"),
         ({"base": 3}, "does not exist"),
         ({"base": "."}, "the run itself"),
+        ({"base": "adapter.safetensors"}, "the run itself"),
         ({"base": "x" * 5000}, "does not exist"),
         ({"base": "a\0b"}, "does not exist"),
         ({"base": "/dev/zero"}, "Wanted: a .keras file"),
@@ -83,6 +84,19 @@ def test_adapter_with_a_wrong_base_is_refused(base, model, tmp_path, noted, told
     adapted_run(tmp_path / "run", model, base, noted)
     with pytest.raises(InputError, match=told):
         load_run(tmp_path / "run")
+
+
+def test_adapters_that_name_each_other_are_refused(base, model, tmp_path):
+    for name, other in (
+        ("a", "../b"),
+        ("b", "../c/adapter.safetensors"),
+        ("c", "../a"),
+    ):
+        adapted_run(tmp_path / name, model, base, {"base": other})
+    for name in "abc":
+        with pytest.raises(InputError, match="leads back to the run itself") as error:
+            load_run(tmp_path / name)
+        assert "\n" not in str(error.value)
 
 
 def test_what_is_no_run_is_refused(tmp_path):
