@@ -16,6 +16,7 @@ from kphotoz.errors import InputError
 __all__ = ["Cluster", "find_cluster"]
 
 _WAIT = 300.0  # seconds that processes wait for each other, as in JAX
+_GREETING = 1.0  # seconds in which a visitor must say who it is; our choice
 _PORTS = 61440, 4096  # first port and number of ports, by the job's number, as in JAX
 _SLURM = ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST")
 
@@ -73,23 +74,37 @@ class Cluster:
                 f"Wanted: a free port for --coordinator. Received: {port}, "
                 f"{error.strerror}. Choose another one."
             ) from error
-        there: dict[bytes, socket.socket] = {}
+        there: dict[int, socket.socket] = {}
         with contextlib.ExitStack() as stack:
             stack.enter_context(server)
             while len(there) < self.processes - 1:
-                server.settimeout(max(deadline - time.monotonic(), 1e-3))
-                try:
-                    visitor = stack.enter_context(server.accept()[0])
-                    visitor.settimeout(max(deadline - time.monotonic(), 1e-3))
-                    there[visitor.recv(16)] = visitor
-                except TimeoutError as error:
+                if (left := deadline - time.monotonic()) <= 0:
                     raise InputError(
                         f"Wanted: {self.processes} processes at {self.coordinator}. "
                         f"Received: {1 + len(there)} after {wait:g} s. Start the "
                         "others at the same time, with this address."
-                    ) from error
+                    )
+                server.settimeout(left)
+                with contextlib.suppress(OSError):  # in vain, or it has left already
+                    visitor = stack.enter_context(server.accept()[0])
+                    if number := self._number(visitor, left):
+                        there[number] = visitor
             for visitor in there.values():
-                visitor.sendall(b"go")
+                with contextlib.suppress(OSError):  # it has left: JAX will miss it
+                    visitor.sendall(b"go")
+
+    def _number(self, visitor: socket.socket, left: float) -> int | None:
+        """Returns which process a visitor is; turns away whoever else finds the port.
+
+        A process that was too slow comes again.
+        """
+        visitor.settimeout(min(left, _GREETING))
+        with contextlib.suppress(OSError, ValueError):
+            number = int(visitor.recv(16))
+            if 0 < number < self.processes:
+                return number
+        visitor.close()
+        return None
 
     def _visit(self, address: tuple[str, int], deadline: float, wait: float) -> None:
         reason: Exception | None = None

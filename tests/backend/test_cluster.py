@@ -1,6 +1,9 @@
 """Who the processes of a job are, and how they meet; no backend is needed."""
 
+import contextlib
 import socket
+import struct
+import time
 from concurrent import futures
 
 import pytest
@@ -37,6 +40,45 @@ def test_processes_that_do_not_come_are_counted(address):
             Cluster(3, 0, address).meet(1)
         with pytest.raises(InputError, match="process 0"):
             other.result()
+
+
+def leave(visitor):
+    visitor.close()
+
+
+def reset(visitor):
+    visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    visitor.close()
+
+
+def stay_silent(visitor):
+    """Keeps the connection open."""
+
+
+def say(words):
+    return lambda visitor: visitor.sendall(words)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [leave, reset, stay_silent]
+    + [say(b"GET / HTTP/1.1\r\n"), say(b"\xff" * 16), say(b"0"), say(b"2"), say(b"-1")],
+)
+def test_who_else_finds_the_port_is_no_process(address, act):
+    host, _, port = address.partition(":")
+    with futures.ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
+        first = pool.submit(Cluster(2, 0, address).meet, 6)
+        while True:
+            try:
+                visitor = socket.create_connection((host, int(port)))
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+        act(stack.enter_context(visitor))
+        with pytest.raises(futures.TimeoutError):
+            first.result(0.3)
+        Cluster(2, 1, address).meet(5)
+        first.result()
 
 
 def test_a_port_in_use_is_refused(address):
