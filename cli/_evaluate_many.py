@@ -76,6 +76,7 @@ def _read(spec: TableSpec, choice: Choice, select: Callable):
     from kphotoz.errors import InputError
     from kphotoz.metrics.joined import Side
     from kphotoz.tables import column, read_table
+    from kphotoz_cli._run_columns import check_one_run
 
     name = spec.id or choice.id or ID
     columns = read_table(spec.path, text=(name,))
@@ -87,6 +88,8 @@ def _read(spec: TableSpec, choice: Choice, select: Callable):
         )
     own = [text for text in choice.where if text.partition("=")[0] in columns]
     columns = select(columns, own)
+    split = {text.partition(":")[0] for text in choice.by}
+    check_one_run(columns, split, str(spec.path))
     pred = spec.pred or choice.pred or (PREDICTED if PREDICTED in columns else None)
     if pred is None:
         raise InputError(

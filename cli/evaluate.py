@@ -12,8 +12,6 @@ from kphotoz_cli import options
 # Our own column names; anything else must be named by the user, never guessed.
 PREDICTED = "z_pred"
 REFERENCES = ("z_true", "redshift", "z_label")
-# Columns that make several rows of one object in the predictions of a comparison.
-RUN_COLUMNS = ("regime", "seed", "fraction", "sample")
 
 
 @click.command()
@@ -165,6 +163,7 @@ def _names(columns, pred, true, by) -> tuple[str, str]:
     import numpy as np
 
     from kphotoz.errors import InputError
+    from kphotoz_cli._run_columns import check_one_run
 
     if pred is None and PREDICTED in columns:
         pred = PREDICTED
@@ -179,22 +178,8 @@ def _names(columns, pred, true, by) -> tuple[str, str]:
             f"Wanted: {' and '.join(lacking)}, since the table does not have kphotoz's "
             f"column names. Received columns: {', '.join(columns)}."
         )
-    if "regime" in columns and "seed" in columns:
-        split = {text.partition(":")[0] for text in by}
-        mixed = [name for name in RUN_COLUMNS if _several(columns, name)]
-        if mixed := [name for name in mixed if name not in split]:
-            raise InputError(
-                "Wanted: one prediction an object. Received: a table that mixes "
-                f"several values of {', '.join(mixed)}. Choose one, for example "
-                f"--where {mixed[0]}={columns[mixed[0]][0]}."
-            )
+    check_one_run(columns, {text.partition(":")[0] for text in by})
     return pred, true
-
-
-def _several(columns, name) -> bool:
-    import numpy as np
-
-    return name in columns and np.unique(columns[name]).size > 1
 
 
 def _edges(text: str) -> list[float] | None:

@@ -136,6 +136,34 @@ def test_mixed_runs_are_refused_until_one_is_chosen(columns, tmp_path):
     }  # fmt: skip
 
 
+def test_the_two_samples_of_a_fit_are_refused_until_one_is_chosen(columns, tmp_path):
+    path = tmp_path / "predictions.parquet"
+    target = np.arange(200) % 2 == 0
+    ours = {
+        "sample": np.where(target, "target", "source"),
+        "id": [f"o{row}" for row in range(200)],
+        "z_label": columns["Z_SPEC"],
+        "z_true": np.full(200, np.nan),
+        "z_pred": columns["PHOTOZ"] + 0.5 * ~target,
+    }
+    parquet.write_table(pa.table(ours), path)
+    with pytest.raises(InputError, match="values of sample.*--where sample=target"):
+        run(path, "--json")
+    words = ("--json", "--draws", 50, "--metrics", "mae")
+    (row,) = run(path, *words, "--where", "sample=target")["rows"]
+    error = np.abs(columns["PHOTOZ"] - columns["Z_SPEC"])[target]
+    assert row["value"] == pytest.approx(error.mean(), abs=1e-12)
+    assert row["n"] == 100
+    sizes = {r["stratum"]: r["n"] for r in run(path, *words, "--by", "sample")["rows"]}
+    assert sizes == {"all": 200, "sample = source": 100, "sample = target": 100}
+
+
+def test_a_column_of_a_users_table_may_be_called_sample(table, columns, tmp_path):
+    path = tmp_path / "theirs.csv"
+    Table(columns | {"sample": np.where(np.arange(200) % 2, "A", "B")}).write(path)
+    assert run(path, *NAMES)["rows"][0]["n"] == 200
+
+
 @pytest.mark.parametrize("suffix", ["csv", "fits", "parquet"])
 def test_rows_are_chosen_by_truth_values(columns, suffix, tmp_path):
     path = tmp_path / f"table.{suffix}"

@@ -147,6 +147,18 @@ def test_where_chooses_one_run_of_a_mixed_table(tables, truth, tmp_path):
     assert row["value"] == pytest.approx(wanted, abs=1e-12)
 
 
+def test_samples_of_a_fit_are_not_joined_into_one(truth, tmp_path):
+    sample = np.where(np.arange(N) < 100, "source", "target")
+    paths = [tmp_path / f"{name}.parquet" for name in "AB"]
+    for seed, path in enumerate(paths):
+        columns = {"sample": sample, "id": IDS.astype(str), "z_label": truth}
+        columns |= {"z_pred": predicted(truth, 0.05, seed)}
+        parquet.write_table(pa.table(columns), path)
+    with pytest.raises(InputError, match="A.parquet that mixes several.*of sample"):
+        run(*paths)
+    assert json.loads(run(*paths, "--where", "sample=target"))["common"] == N - 100
+
+
 def test_csv_and_json_hold_rows_and_differences(tables, tmp_path):
     paths, _ = tables
     printed = json.loads(run(*paths, "--out", tmp_path / "found.json"))

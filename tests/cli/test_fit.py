@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import time
 
 import keras
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file
@@ -71,6 +73,19 @@ def test_what_a_kill_after_the_metrics_leaves_goes_with_resume(
     kphotoz("fit", *words, "--out", run, "--resume")
     assert not (run / "checkpoints").exists()
     assert {path.name: path.read_bytes() for path in run.iterdir()} == wanted
+
+
+def test_what_a_fit_wrote_is_evaluated_as_the_quickstart_shows(kphotoz, runs):
+    table = runs / "lora" / "predictions.parquet"
+    with pytest.raises(InputError, match="one prediction an object.*of sample"):
+        kphotoz("evaluate", table)
+    words = ("--where", "sample=target", "--json", "--draws", 10, "--metrics", "mae")
+    (row,) = json.loads(kphotoz("evaluate", table, *words))["rows"]
+    columns = pq.read_table(table).to_pydict()
+    chosen = np.array(columns["sample"]) == "target"
+    z, pred = (np.array(columns[name])[chosen] for name in ("z_label", "z_pred"))
+    assert row["n"] == chosen.sum() < chosen.size
+    assert row["value"] == pytest.approx(np.abs(pred - z).mean(), abs=1e-6)
 
 
 def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp_path):
