@@ -1,12 +1,12 @@
 """`kphotoz evaluate A B …`: several tables on their common objects."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from kphotoz_cli._table_spec import TableSpec
 
-PREDICTED, ID = "z_pred", "id"
+PREDICTED, ID, GROUP = "z_pred", "id", "group"
 REFERENCES = ("z_true", "redshift", "z_label")
 _ONE_EACH = "one table each: errors are those of the objects, not of another training"
 
@@ -19,6 +19,7 @@ class Choice:
     true: str | None
     id: str | None
     weight: str | None
+    group: str | None
     where: Sequence[str]
     by: Sequence[str]
     names: Sequence[str]
@@ -27,6 +28,11 @@ class Choice:
     tolerance: float
     draws: int
     seed: int
+
+
+def group_column(columns: Collection[str], given: str | None) -> str | None:
+    """Returns the column that tells rows of one object: the one given, or ours."""
+    return given or (GROUP if GROUP in columns else None)
 
 
 def evaluate(
@@ -42,6 +48,7 @@ def evaluate(
     """
     import numpy as np
 
+    from kphotoz.metrics.groups import number_groups
     from kphotoz.metrics.joined import join
 
     sides, facts = {}, []
@@ -56,6 +63,8 @@ def evaluate(
     keep, unusable = _usable(joined, weights)
     for described in facts:
         described["left_out"] = joined.left_out[described["name"]]
+    group = group_column(joined.more, choice.group)
+    groups = number_groups(joined.more[group])[keep] if group else None
     result = {
         "tables": facts,
         "common": int(joined.ids.size),
@@ -63,12 +72,14 @@ def evaluate(
         "truths_differ": joined.truths_differ,
         "largest_difference_of_truths": joined.largest,
         "weight": choice.weight,
+        "group": group,
     }
     weights = None if weights is None else weights[keep]
-    rows = _rows(joined, keep, weights, unusable, choice, edges)
+    objects = {"weights": weights, "groups": groups}
+    rows = _rows(joined, keep, objects, unusable, choice, edges)
     return result | {
         "rows": rows,
-        "differences": _differences(joined, keep, weights, choice),
+        "differences": _differences(joined, keep, objects, choice),
     }
 
 
@@ -125,8 +136,7 @@ def _check_wanted(sides, choice: Choice) -> None:
 
     wanted = [text.partition("=")[0] for text in choice.where]
     wanted += [text.partition(":")[0] for text in choice.by]
-    wanted += [choice.weight] if choice.weight else []
-    wanted += [choice.true] if choice.true else []
+    wanted += filter(None, (choice.weight, choice.group, choice.true))
     held = {name for side in sides.values() for name in side.more}
     for name in wanted:
         if name not in held:
@@ -152,7 +162,7 @@ def _usable(joined, weights):
     return keep, {reason: count for reason, count in counts.items() if count}
 
 
-def _rows(joined, keep, weights, unusable, choice: Choice, edges) -> list[dict]:
+def _rows(joined, keep, objects, unusable, choice: Choice, edges) -> list[dict]:
     from kphotoz.metrics import strata
 
     cuts = {}
@@ -165,7 +175,7 @@ def _rows(joined, keep, weights, unusable, choice: Choice, edges) -> list[dict]:
             pred[keep],
             joined.truth[keep],
             names=choice.names,
-            weights=weights,
+            **objects,
             windows=choice.windows,
             strata=cuts,
             grid=choice.grid,
@@ -179,7 +189,7 @@ def _rows(joined, keep, weights, unusable, choice: Choice, edges) -> list[dict]:
     return rows
 
 
-def _differences(joined, keep, weights, choice: Choice) -> list[dict]:
+def _differences(joined, keep, objects, choice: Choice) -> list[dict]:
     from kphotoz import metrics
 
     found = []
@@ -189,7 +199,7 @@ def _differences(joined, keep, weights, choice: Choice) -> list[dict]:
                 metric,
                 {name: pred[keep] for name, pred in joined.preds.items()},
                 joined.truth[keep],
-                weights=weights,
+                **objects,
                 window=window,
                 draws=choice.draws,
                 seed=choice.seed,

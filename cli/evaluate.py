@@ -22,6 +22,11 @@ REFERENCES = ("z_true", "redshift", "z_label")
     "--id", "key", metavar="COL", help="Column that tables are joined on. [id]"
 )
 @click.option("--weight", metavar="COL", help="Deployment weight column.")
+@click.option(
+    "--group",
+    metavar="COL",
+    help="Column that is equal for rows of one object. [group, where there is one]",
+)
 @click.option("--window", metavar="LOW:HIGH", help="Redshift range, e.g. 0.3:1.5.")
 @click.option(
     "--window-on",
@@ -72,6 +77,7 @@ def command(tables, true, pred, key, window, window_on, names, **rest):
         true=true,
         id=key,
         weight=rest["weight"],
+        group=rest["group"],
         where=rest["where"],
         by=rest["by"],
         names=names.split(",") if names else metrics.DEFAULT,
@@ -91,7 +97,9 @@ def command(tables, true, pred, key, window, window_on, names, **rest):
 def _single(spec, choice) -> dict:
     """Returns the names used in one table, and its rows."""
     from kphotoz.metrics import strata
+    from kphotoz.metrics.groups import number_groups
     from kphotoz.tables import column, read_table
+    from kphotoz_cli import _evaluate_many as many
 
     columns = _select(read_table(spec.path), choice.where)
     pred, true = spec.pred or choice.pred, spec.true or choice.true
@@ -100,12 +108,13 @@ def _single(spec, choice) -> dict:
     for text in choice.by:
         name, _, edges = text.partition(":")
         cuts |= strata.parts(name, column(columns, name), _edges(edges))
-    weight = choice.weight
+    weight, group = choice.weight, many.group_column(columns, choice.group)
     rows = strata.stratified(
         column(columns, pred, numeric=True),
         column(columns, true, numeric=True),
         names=choice.names,
         weights=column(columns, weight, numeric=True) if weight else None,
+        groups=number_groups(column(columns, group)) if group else None,
         windows=choice.windows,
         strata=cuts,
         grid=choice.grid,
@@ -113,7 +122,7 @@ def _single(spec, choice) -> dict:
         seed=choice.seed,
     )
     source = {"table": str(spec.path), "pred": pred, "true": true, "weight": weight}
-    return {**source, "rows": rows}
+    return {**source, "group": group, "rows": rows}
 
 
 def _select(columns, where):

@@ -39,6 +39,7 @@ def estimates(
             scored.z,
             names=chosen.metrics,
             weights=scored.weights,
+            groups=scored.groups,
             window=window,
             grid=chosen.grid,
             draws=chosen.draws,
@@ -112,6 +113,7 @@ def differences(
             {case[0]: tables.predictions(*case, scored) for case in cases},
             scored.z,
             weights=scored.weights,
+            groups=scored.groups,
             window=window,
             draws=chosen.draws,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from kphotoz.comparison.plan import Job
 from kphotoz.data.readers.parquet_table import ParquetTable
 from kphotoz.errors import InputError
+from kphotoz.metrics.groups import number_groups
 from kphotoz.training.run_folder import damaged_run
 
 __all__ = ["Scored", "read_jobs", "scored_samples"]
@@ -24,6 +25,7 @@ class Scored:
         mask: (n,) bool, rows of a job's table that belong to it.
         z: (count,) redshifts scored against.
         weights: (count,) or None.
+        groups: (count,) int, equal for rows of one object, or None if all differ.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Scored:
     mask: np.ndarray
     z: np.ndarray
     weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 def read_jobs(out: pathlib.Path, jobs: Sequence[Job]) -> dict[str, np.ndarray]:
@@ -55,8 +58,10 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
         columns = table.read(table.names)
     except InputError as error:
         raise damaged_run(path, str(error)) from error
+    # Runs of earlier versions have none: each row is an object of its own.
+    columns.setdefault("group", np.full(len(next(iter(columns.values()))), "", object))
     kinds = {name: column.dtype.kind for name, column in columns.items()}
-    wanted = dict.fromkeys(("sample", "id"), "O")
+    wanted = dict.fromkeys(("sample", "id", "group"), "O")
     wanted |= dict.fromkeys(("z_pred", "z_label", "z_true", "magnitude"), "f")
     for name, kind in wanted.items():
         if kinds.get(name) != kind:
@@ -79,6 +84,7 @@ def scored_samples(
         weights: (count,) weights of the deployment sample, or None.
     """
     names = list(dict.fromkeys(table["sample"]))
+    table = {**table, "group": number_groups(table["group"])}
     samples = [
         _scored("deployment", table["sample"] == deployment, truth, table, weights)
     ]
@@ -102,4 +108,4 @@ def _scored(
     weights: np.ndarray | None = None,
 ) -> Scored:
     z = table["z_label" if truth == "label" else "z_true"][mask]
-    return Scored(name, truth, mask, z, weights)
+    return Scored(name, truth, mask, z, weights, table["group"][mask])

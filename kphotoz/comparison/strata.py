@@ -81,8 +81,9 @@ def _part(scored: Scored, mask: np.ndarray) -> Scored:
     """Returns the objects of a sample for which the mask over them holds."""
     inside = scored.mask.copy()
     inside[inside] = mask
-    weights = None if scored.weights is None else scored.weights[mask]
-    return dataclasses.replace(scored, mask=inside, z=scored.z[mask], weights=weights)
+    rows = {"z": scored.z, "weights": scored.weights, "groups": scored.groups}
+    rows = {key: None if v is None else v[mask] for key, v in rows.items()}
+    return dataclasses.replace(scored, mask=inside, **rows)
 
 
 def _rivals(tables: "Tables", cases, scored: Scored) -> list[tuple[str, float]]:

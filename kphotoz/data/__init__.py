@@ -25,6 +25,7 @@ _HOMES = {
     "import_file": "importing",
     "in_memory": "batches",
     "list_surveys": "survey",
+    "object_names": "leakage",
     "open_file": "importing",
     "open_stream": "stream",
     "open_survey": "survey",

@@ -7,7 +7,7 @@ from kphotoz.data.sample import Sample
 from kphotoz.data.survey import IMPORTS
 from kphotoz.errors import InputError
 
-__all__ = ["SAME", "check_disjoint"]
+__all__ = ["SAME", "check_disjoint", "object_names"]
 
 SAME = 1.0  # arcsec; our choice
 
@@ -36,6 +36,16 @@ def check_disjoint(train: Sample, test: Sample) -> None:
         )
     _check_positions(train, test)
     _check_ids(train, test)
+
+
+def object_names(sample: Sample) -> np.ndarray:
+    """Returns a name per row, (n,) str objects, equal for rows of one object.
+
+    It is made of the builder and the group, or of the survey and the id where there is
+    no group, as `check_disjoint` compares objects.
+    """
+    names = ["/".join(filter(None, key)) for key in _keys(sample)]
+    return np.array([*names, None], object)[:-1]
 
 
 def _check_positions(train: Sample, test: Sample) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kphotoz.errors import InputError
+from kphotoz.metrics.groups import number_groups, total_weights
 from kphotoz.metrics.windows import Window
 
 
@@ -20,6 +21,8 @@ class Screened:
     rows: np.ndarray  # mask over the input
     # Whether `weights` is a bare 0/1 membership per seed, made here from the window.
     masked: bool = False
+    # (n,) int, or None where each row is an object of its own.
+    groups: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -30,10 +33,16 @@ class Screened:
 
     @property
     def n_effective(self) -> float:
-        """Returns (sum of weights)^2 / sum of squares, averaged over the seeds."""
-        if self.weights is None:
+        """Returns (sum of weights)^2 / sum of squares, averaged over the seeds.
+
+        Where several rows are one object their weights are added up first.
+        """
+        if self.weights is None and self.groups is None:
             return float(self.n)
-        total, squares = self.weights.sum(-1), (self.weights**2).sum(-1)
+        weights = self.weights
+        if self.groups is not None:
+            weights = total_weights(weights, self.groups)
+        total, squares = weights.sum(-1), (weights**2).sum(-1)
         return float(np.mean(total**2 / np.where(squares > 0, squares, np.nan)))
 
 
@@ -43,6 +52,7 @@ def screen(
     weights: np.ndarray | None,
     window: Window | None,
     grid: tuple[float, float] | None = None,
+    groups: np.ndarray | None = None,
 ) -> Screened:
     """Returns the objects that every seed can be scored on.
 
@@ -57,7 +67,7 @@ def screen(
     Raises:
         InputError: no usable label, no object in the window, or all weights are zero.
     """
-    preds, truth, weights = _arrays(preds, truth, weights)
+    preds, truth, weights = _arrays(preds, truth, weights, groups)
     reasons = _reasons(preds, truth, weights)
     member, relevant = _members(preds, truth, window)
     left = np.ones(truth.size, bool)
@@ -79,9 +89,15 @@ def screen(
             "Check the columns and the window."
         )
     flagged = _flagged(preds[:, rows], truth[rows], grid)
-    return Screened(
-        preds[:, rows], truth[rows], kept, excluded, flagged, rows, masked=masked
-    )
+    groups = None if groups is None else _kept_groups(groups, rows)
+    facts = {"masked": masked, "groups": groups}
+    return Screened(preds[:, rows], truth[rows], kept, excluded, flagged, rows, **facts)
+
+
+def _kept_groups(groups, rows) -> np.ndarray | None:
+    """Returns the groups of the rows, None if each row is a group of its own."""
+    found, groups = np.unique(number_groups(groups)[rows], return_inverse=True)
+    return None if found.size == groups.size else groups
 
 
 def _flagged(preds, truth, grid) -> dict[str, int]:
@@ -95,16 +111,18 @@ def _flagged(preds, truth, grid) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-def _arrays(preds, truth, weights):
+def _arrays(preds, truth, weights, groups):
     truth = np.asarray(truth, np.float64)
     preds = np.atleast_2d(np.asarray(preds, np.float64))
     if weights is not None:
         weights = np.asarray(weights, np.float64)
     agree = truth.ndim == 1 and preds.ndim == 2 and preds.shape[1] == truth.size
-    if not agree or (weights is not None and weights.shape != truth.shape):
+    more = [one for one in (weights, groups) if one is not None]
+    if not agree or any(np.shape(one) != truth.shape for one in more):
         raise ValueError(
-            "Predictions (seeds, n) or (n,), references (n,) and weights (n,) must "
-            f"agree. Received: {preds.shape}, {truth.shape}, {np.shape(weights)}."
+            "Predictions (seeds, n) or (n,), references (n,), weights and groups (n,) "
+            f"must agree. Received: {preds.shape}, {truth.shape}, {np.shape(weights)}, "
+            f"{np.shape(groups)}."
         )
     return preds, truth, weights
 

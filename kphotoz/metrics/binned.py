@@ -23,6 +23,7 @@ def binned(
     *,
     name: str | None = None,
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     draws: int = 200,
     seed: int = 0,
 ) -> list[Estimate]:
@@ -39,6 +40,7 @@ def binned(
         by: "z_true", "z_pred", or an array (n,) of anything else.
         name: str. What an array `by` is, kept in each window.
         weights: array (n,) or None [default: None].
+        groups: array (n,) or None. Rows of one object, as in `summary` [default: None].
         draws: int. Bootstrap draws a bin [default: 200].
         seed: int [default: 0].
     """
@@ -54,14 +56,15 @@ def binned(
         raise ValueError(f"`by` is z_true, z_pred or an array. Received: {by!r}.")
     if not isinstance(by, str) and name is None:
         raise ValueError("`name` must say what the array `by` holds.")
+    more = {"weights": weights, "groups": groups}
     options = {"draws": draws, "seed": seed}
     return [
-        _bin(metric, z_pred, z_true, low, high, by, name, weights, options)
+        _bin(metric, z_pred, z_true, low, high, by, name, more, options)
         for low, high in zip(edges[:-1], edges[1:], strict=True)
     ]
 
 
-def _bin(metric, z_pred, z_true, low, high, by, name, weights, options) -> Estimate:
+def _bin(metric, z_pred, z_true, low, high, by, name, more, options) -> Estimate:
     """Returns one bin's estimate."""
     z_pred, z_true = np.asarray(z_pred, np.float64), np.asarray(z_true, np.float64)
     window = Window(float(low), float(high), by if isinstance(by, str) else name)
@@ -80,8 +83,8 @@ def _bin(metric, z_pred, z_true, low, high, by, name, weights, options) -> Estim
         metric,
         z_pred[..., inside],
         z_true[inside],
-        weights=None if weights is None else np.asarray(weights)[inside],
         window=within,
+        **{k: None if v is None else np.asarray(v)[inside] for k, v in more.items()},
         **options,
     )
     if estimate.n < SMALLEST_BIN:

@@ -17,6 +17,7 @@ from kphotoz.metrics.estimates import (
     Difference,
     Estimate,
 )
+from kphotoz.metrics.groups import redrawn
 from kphotoz.metrics.point import DEFAULT, DEFINITIONS, RATES, SIGNED, kernel
 from kphotoz.metrics.windows import Window
 
@@ -61,6 +62,7 @@ def summary(
     *,
     names: Sequence[str] = DEFAULT,
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     window: Window | None = None,
     grid: tuple[float, float] | None = None,
     draws: int = 1000,
@@ -73,6 +75,8 @@ def summary(
         z_true: array (n,) of reference redshifts.
         names: keys of `metrics.POINT` [default: the four headline metrics].
         weights: array (n,) of deployment weights, or None [default: None].
+        groups: array (n,), text or numbers: rows of one object, which are drawn
+            together; "" or NaN is an object of its own [default: None, each row is].
         window: Window or None [default: None, all objects].
         grid: (low, high) or None. Redshifts outside are used, but counted in `flagged`
             as out_of_grid [default: None].
@@ -84,7 +88,7 @@ def summary(
             and no prediction is, the values are NaN and the note says so.
     """
     kernels = [kernel(name) for name in names]
-    sample = screen(z_pred, z_true, weights, window, grid)
+    sample = screen(z_pred, z_true, weights, window, grid, groups)
     seeds = sample.preds.shape[0]
     if not sample.n:
         return [_failed(name, sample, window) for name in names]
@@ -114,6 +118,7 @@ def over_seeds(
     z_true: np.ndarray,
     *,
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     window: Window | None = None,
     grid: tuple[float, float] | None = None,
     draws: int = 1000,
@@ -129,8 +134,8 @@ def over_seeds(
         metric: str, a key of `metrics.POINT`.
         preds: array (seeds, n). An object that one model fails on is left out for all.
         z_true: array (n,).
-        weights, window, grid, draws, seed: as in `summary`. In a window on z_pred each
-            model is scored on its own members.
+        weights, groups, window, grid, draws, seed: as in `summary`. In a window on
+            z_pred each model is scored on its own members.
 
     Noise that is independent between models enters through both draws, so that the
     error is too large by up to 1.7 where nothing else matters.
@@ -143,6 +148,7 @@ def over_seeds(
         z_true,
         names=(metric,),
         weights=weights,
+        groups=groups,
         window=window,
         grid=grid,
         draws=draws,
@@ -158,6 +164,7 @@ def paired_difference(
     z_true: np.ndarray,
     *,
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     window: Window | None = None,
     draws: int = 1000,
     seed: int = 0,
@@ -176,16 +183,15 @@ def paired_difference(
         preds_a: array (seeds, n), row i and row i of `preds_b` share a training seed.
         preds_b: array (seeds, n).
         z_true: array (n,).
-        weights, window, draws, seed: as in `summary`. In a window on z_pred each side,
-            and each model, is scored on its own members.
+        weights, groups, window, draws, seed: as in `summary`. In a window on z_pred
+            each side, and each model, is scored on its own members.
 
     Raises:
         InputError: an unknown metric, or no usable object.
     """
     cases = {"a": preds_a, "b": preds_b}
-    pairs = paired_differences(
-        metric, cases, z_true, weights=weights, window=window, draws=draws, seed=seed
-    )
+    options = {"weights": weights, "groups": groups, "window": window}
+    pairs = paired_differences(metric, cases, z_true, **options, draws=draws, seed=seed)
     return pairs["a", "b"]
 
 
@@ -195,6 +201,7 @@ def paired_differences(
     z_true: np.ndarray,
     *,
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     window: Window | None = None,
     draws: int = 1000,
     seed: int = 0,
@@ -208,7 +215,7 @@ def paired_differences(
         metric: str, a key of `metrics.POINT`.
         cases: name -> array (seeds, n); all of one shape, row i of one training seed.
         z_true: array (n,).
-        weights, window, draws, seed: as in `paired_difference`, which says more.
+        weights, groups, window, draws, seed: as in `paired_difference`.
     """
     function = kernel(metric)
     preds = [np.atleast_2d(pred) for pred in cases.values()]
@@ -223,7 +230,7 @@ def paired_differences(
     drawn, values, whole = {}, {}, None
     if alive:
         kept = [p for p in preds if _any_row(p)]
-        whole = screen(np.concatenate(kept), z_true, weights, window)
+        whole = screen(np.concatenate(kept), z_true, weights, window, groups=groups)
     if whole is not None and whole.n:
         size = np.abs if metric in SIGNED else np.asarray
         parts = [slice(i * seeds, (i + 1) * seeds) for i in range(len(alive))]
@@ -297,6 +304,7 @@ def _draws(
     keys = [pred for sample in samples for pred in sample.preds[:1]]
     order = np.lexsort([*keys, first.truth])
     truth = first.truth[order]
+    groups = None if first.groups is None else first.groups[order]
     seeds, n = first.preds.shape
     preds = [np.ascontiguousarray(sample.preds[:, order]) for sample in samples]
     weights = [None if s.weights is None else s.weights[..., order] for s in samples]
@@ -304,23 +312,21 @@ def _draws(
     step = max(1, min(_CHUNK // (n * seeds), math.ceil(draws / _THREADS)))
     drawn = np.full((len(samples), len(kernels), draws, seeds), np.nan)
 
-    def fill(start: int, rows: np.ndarray) -> None:
+    def fill(places: slice | np.ndarray, rows: np.ndarray) -> None:
         true = truth[rows]
         for i, (pred, weight) in enumerate(zip(preds, weights, strict=True)):
-            redrawn = pred[:, rows]
+            chosen = pred[:, rows]
             weight = None if weight is None else weight[..., rows]
             for j, function in enumerate(kernels):
-                value = function(redrawn, true, weight)
-                drawn[i, j, start : start + len(rows)] = np.transpose(value)
+                value = function(chosen, true, weight)
+                drawn[i, j][places] = np.transpose(value)
 
-    starts = range(0, draws, step)
     with futures.ThreadPoolExecutor(_THREADS) as pool:
         # A few at a time: the rows of all draws need not fit in memory.
-        for first in range(0, len(starts), _THREADS):
-            some = starts[first : first + _THREADS]
-            sizes = [(min(step, draws - start), n) for start in some]
-            rows = [generator.integers(0, n, size=size) for size in sizes]
-            list(pool.map(fill, some, rows))
+        for start in range(0, draws, step * _THREADS):
+            some = range(start, min(start + step * _THREADS, draws))
+            parts = list(redrawn(generator, groups, n, some, step))
+            list(pool.map(lambda part: fill(*part), parts))
     return drawn
 
 

@@ -21,11 +21,12 @@ class Estimate:
         metric: str. Name, a key of `metrics.POINT`.
         value: float. NaN where `note` says why.
         error: float. Half the 15.8 to 84.1 % range of the bootstrap draws.
-        n: int. Objects used.
-        excluded: dict. Reason -> objects left out for it; empty if none.
+        n: int. Rows used: objects, unless several are one.
+        excluded: dict. Reason -> rows left out for it; empty if none.
         window: Window or None, the range the objects lie in.
         definition: str. The formula, in words of dz = (z_pred - z_true)/(1 + z_true).
-        n_effective: float. (sum of weights)^2 / sum of squares; n without weights.
+        n_effective: float. (sum of weights)^2 / sum of squares, of the sums of each
+            object where several rows are one; n without either.
         flagged: dict. Reason -> objects that are odd, but used.
         seeds: int. Trained models averaged over [default: 1].
         note: str. Anything a reader must know [default: empty].

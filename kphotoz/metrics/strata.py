@@ -23,6 +23,7 @@ def stratified(
     *,
     names: Sequence[str] = DEFAULT,
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     windows: Sequence[Window | None] = (None,),
     strata: Mapping[str, np.ndarray] | None = None,
     grid: tuple[float, float] | None = None,
@@ -39,6 +40,7 @@ def stratified(
         z_true: array (n,).
         names: metric names.
         weights: array (n,) or None.
+        groups: array (n,) or None. Rows of one object, as in `summary`.
         windows: windows to take, None for all redshifts.
         strata: text -> mask (n,), as `parts` makes them.
         grid: (low, high) or None. Redshifts outside are counted, as in `summary`.
@@ -57,6 +59,7 @@ def stratified(
                 z_true[mask],
                 names=names,
                 weights=None if weights is None else weights[mask],
+                groups=None if groups is None else groups[mask],
                 window=window,
                 grid=grid,
                 draws=draws,

@@ -181,6 +181,7 @@ def _metrics(columns: dict[str, np.ndarray], experiment: Experiment) -> list[dic
                 columns["z_pred"][mask],
                 z,
                 names=chosen.metrics,
+                groups=columns["group"][mask],
                 window=window,
                 grid=chosen.grid,
                 draws=chosen.draws,
@@ -201,6 +202,7 @@ def prediction_columns(result: Result, tests: dict) -> dict[str, np.ndarray]:
             {
                 "sample": np.full(len(sample), name),
                 "id": table["id"],
+                "group": data.object_names(sample),
                 "z_label": table["redshift"],
                 "z_true": table["z_true"],
                 "z_pred": result.predict(sample),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kphotoz.metrics.groups import number_groups
 from kphotoz.metrics.point import badness
 from kphotoz.report.style import SAMPLES
 
@@ -21,10 +22,11 @@ class Panel:
         magnitude: (n,) or None.
         weights: (n,) or None.
         label, truth: (n,) labels and true redshifts, NaN where there are none.
+        groups: (n,) int, equal for rows of one object, or None if all differ.
     """
 
-    def __init__(self, z, preds, magnitude, weights, label, truth) -> None:
-        self.z, self.preds, self.weights = z, preds, weights
+    def __init__(self, z, preds, magnitude, weights, label, truth, groups=None) -> None:
+        self.z, self.preds, self.weights, self.groups = z, preds, weights, groups
         self.magnitude, self.label, self.truth = magnitude, label, truth
 
 
@@ -152,7 +154,10 @@ class Content:
             weights = None
         z = true if truth == "z_true" else label
         magnitude = _numbers(chosen, "magnitude", first)
-        return Panel(z, preds, magnitude, weights, label, true)
+        groups = None
+        if "group" in chosen:
+            groups = number_groups(chosen["group"][first])
+        return Panel(z, preds, magnitude, weights, label, true, groups)
 
     def _models(self, columns, regime):
         """Returns (seeds, n) predictions in the order of ids, and the first rows."""

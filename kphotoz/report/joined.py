@@ -10,7 +10,7 @@ from rich.text import Text
 from kphotoz.metrics.point import improves
 from kphotoz.report.content import excluded
 from kphotoz.report.style import DZ, definition, heading, number
-from kphotoz.report.tables import counted, plain_table
+from kphotoz.report.tables import counted, drawn_words, plain_table
 
 __all__ = ["joined_tables"]
 
@@ -25,7 +25,7 @@ def joined_tables(found: Mapping[str, Any]) -> RenderableType:
     parts += [_metrics(found), Text(), _differences(found), Text()]
     names = dict.fromkeys(row["metric"] for row in found["rows"])
     lines = [f"{DZ}.", *(f"{name}: {definition(name)}" for name in names)]
-    lines.append("±: half the 15.8 to 84.1 % range of the bootstrap over objects.")
+    lines.append(drawn_words(found.get("group")))
     parts.append(Text("\n".join(lines), style="dim"))
     return Group(*parts)
 

@@ -225,6 +225,7 @@ def _trend(
             by,
             name=side,
             weights=panel.weights,
+            groups=panel.groups,
             draws=100 if name in strong else 0,
         )
         value = factor(metric) * np.array([b.value for b in bins])

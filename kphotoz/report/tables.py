@@ -229,7 +229,7 @@ def estimates_table(
     """Returns the table of `kphotoz evaluate`.
 
     Args:
-        source: dict with "table", "pred", "true" and "weight", the names used.
+        source: dict with "table", "pred", "true", "weight" and "group", the names used.
         rows: dicts of `metrics.stratified`.
     """
     weighted = f", weighted by {source['weight']}" if source.get("weight") else ""
@@ -238,7 +238,8 @@ def estimates_table(
     names = list(dict.fromkeys(row["metric"] for row in rows))
     for name in ("part", "window"):
         table.add_column(name)
-    for name in ["N", "N_eff"][: 2 if weighted else 1]:
+    columns = 2 if any(0 < row["n_effective"] != row["n"] for row in rows) else 1
+    for name in ["N", "N_eff"][:columns]:
         table.add_column(name, justify="right")
     for name in names:
         table.add_column(Text(heading(name)), justify="right")
@@ -250,14 +251,24 @@ def estimates_table(
         first = line[0]
         sizes = [f"{first['n']:,}", f"{first['n_effective']:,.0f}"]
         cells = [number(row["metric"], row["value"], row["error"]) for row in line]
-        sizes = sizes[: 2 if weighted else 1]
+        sizes = sizes[:columns]
         table.add_row(Text(part), window or "all", *sizes, *cells)
         if _remarks(first):
             where = f", {window}" if window else ""
             remarks.append(f"{part}{where}: {_remarks(first)}.")
     lines = [*remarks, f"{DZ}.", *(f"{name}: {definition(name)}" for name in names)]
-    lines.append("±: half the 15.8 to 84.1 % range of the bootstrap over objects.")
+    lines.append(drawn_words(source.get("group")))
     return Group(table, Text("\n".join(lines), style="dim"))
+
+
+def drawn_words(group: str | None) -> str:
+    """Returns what errors of `kphotoz evaluate` are; `group` is the column of objects.
+
+    Args:
+        group: str or None.
+    """
+    together = f", rows of one {group!r} together" if group else ""
+    return f"±: half the 15.8 to 84.1 % range of the bootstrap over objects{together}."
 
 
 def _remarks(row: Mapping[str, Any]) -> str:

@@ -121,6 +121,28 @@ def test_a_column_called_z_is_never_guessed(columns, tmp_path):
         run(path)
 
 
+def test_exposures_of_one_object_are_drawn_together(columns, tmp_path):
+    whole, once = tmp_path / "exposures.parquet", tmp_path / "once.parquet"
+    parquet.write_table(pa.table(columns), once)
+    copies = {key: np.repeat(values, 4) for key, values in columns.items()}
+    copies["group"] = copies["source"] = [f"o{row // 4}" for row in range(800)]
+    copies["row"] = np.arange(800)
+    parquet.write_table(pa.table(copies), whole)
+    words = (*NAMES, "--metrics", "nmad", "--by", "kind")
+    wanted = [row["error"] for row in run(once, *words)["rows"]]
+    for more, name in (((), "group"), (("--group", "source"), "source")):
+        found = run(whole, *words, *more)
+        assert found["group"] == name
+        assert [row["error"] for row in found["rows"]] == pytest.approx(wanted)
+        assert [row["n"] for row in found["rows"]] == [800, 200, 600]
+    rows = run(whole, *words, "--group", "row")["rows"]
+    assert rows[0]["error"] == pytest.approx(wanted[0] / 2, rel=0.3)
+    assert run(once, *words)["group"] is None
+    given = [str(whole), *map(str, NAMES[:4]), "--draws", "20"]
+    shown = CliRunner().invoke(command, given, env={"COLUMNS": "200"}).output
+    assert "rows of one 'group' together" in shown and "N_eff" in shown
+
+
 def test_mixed_runs_are_refused_until_one_is_chosen(columns, tmp_path):
     path = tmp_path / "predictions.parquet"
     runs = {"regime": np.repeat(["lora", "full"], 100), "seed": np.tile([0, 1], 100)}
@@ -224,6 +246,7 @@ def test_unusable_rows_are_told(columns, tmp_path):
         (("--where", "kind"), "COL=VALUE"),
         (("--where", "mag=bright"), "a value that column 'mag' holds"),
         (("--weight", "kind"), "one number a row"),
+        (("--group", "sorce"), "Unknown column"),
         (("--draws", -1), "--draws of 0 or more"),
         (("--seed", -1), "--seed of 0 or more"),
     ],

@@ -159,6 +159,25 @@ def test_samples_of_a_fit_are_not_joined_into_one(truth, tmp_path):
     assert json.loads(run(*paths, "--where", "sample=target"))["common"] == N - 100
 
 
+def test_exposures_of_one_object_are_drawn_together(truth, tmp_path):
+    paths = []
+    for copies in (1, 3):
+        for name in "AB":
+            columns = {"z_pred": predicted(truth, 0.05, ord(name)), "redshift": truth}
+            columns = {key: np.repeat(v, copies) for key, v in columns.items()}
+            columns["id"] = 10 * np.repeat(IDS // 10, copies) + np.arange(N * copies)
+            columns["source"] = np.repeat(IDS, copies)
+            paths.append(tmp_path / f"{name}{copies}.parquet")
+            parquet.write_table(pa.table(columns), paths[-1])
+    words = ("--metrics", "nmad")
+    wanted = json.loads(run(*paths[:2], *words))
+    found = json.loads(run(*paths[2:], *words, "--group", "source"))
+    assert (found["group"], wanted["group"]) == ("source", None)
+    for part in ("rows", "differences"):
+        errors = [[one["error"] for one in side[part]] for side in (found, wanted)]
+        assert errors[0] == pytest.approx(errors[1])
+
+
 def test_csv_and_json_hold_rows_and_differences(tables, tmp_path):
     paths, _ = tables
     printed = json.loads(run(*paths, "--out", tmp_path / "found.json"))
@@ -195,6 +214,7 @@ def test_terminal_names_tables_counts_and_verdicts(tables):
         ({}, ("--by", "kindd"), "Unknown column"),
         ({}, ("--where", "regim=lora"), "Unknown column"),
         ({}, ("--true", "zspecc"), "Unknown column"),
+        ({}, ("--group", "sorce"), "Unknown column"),
         ({}, ("--pred", "zp"), "Unknown column"),
         ({}, ("--grid", "4:0"), "low < high"),
     ],

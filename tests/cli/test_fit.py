@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file
 
+from kphotoz import metrics
 from kphotoz.errors import InputError
 from kphotoz.training import checkpoint, loop
 from kphotoz.training.run_folder import RunFolder
@@ -86,6 +87,30 @@ def test_what_a_fit_wrote_is_evaluated_as_the_quickstart_shows(kphotoz, runs):
     z, pred = (np.array(columns[name])[chosen] for name in ("z_label", "z_pred"))
     assert row["n"] == chosen.sum() < chosen.size
     assert row["value"] == pytest.approx(np.abs(pred - z).mean(), abs=1e-6)
+
+
+def test_exposures_of_one_source_are_one_object_of_the_metrics(
+    kphotoz, surveys, tiny, tmp_path
+):
+    with np.load(surveys["paths"][0]) as file:
+        columns = {key: np.repeat(file[key], 3, axis=0) for key in file}
+    columns["source"] = columns["name"]
+    columns["name"] = np.array([f"e{row}" for row in range(len(columns["source"]))])
+    np.savez(tmp_path / "exposures.npz", **columns)
+    reading = [*surveys["data"][1:], "--key=group=source", "--skip-bad"]
+    words = [f"--data={tmp_path / 'exposures.npz'}", *reading, *tiny]
+    kphotoz("fit", "--regime=from_scratch", *words, "--out", tmp_path / "run")
+    table = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pydict()
+    source = dict(zip(columns["name"], columns["source"], strict=True))
+    assert table["group"] == [f"cutouts/{source[name]}" for name in table["id"]]
+    _, once = np.unique(table["group"], return_index=True)
+    assert len(table["group"]) == 3 * len(once)
+    pred, z = (np.array(table[name])[once] for name in ("z_pred", "z_label"))
+    (wanted,) = metrics.summary(pred, z, names=["nmad"], draws=100)
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]
+    (row,) = (row for row in found if row["metric"] == "nmad")
+    assert row["error"] == pytest.approx(wanted.error, rel=1e-3)
+    assert row["value"] == pytest.approx(wanted.value, rel=1e-3)
 
 
 def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp_path):

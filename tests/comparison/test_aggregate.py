@@ -110,6 +110,28 @@ def test_unusable_negative_and_out_of_grid_values_are_counted_in_the_rows(tables
     assert rows["lora"]["flagged"]["label out_of_grid"] == odd
 
 
+def test_copies_of_the_objects_resolve_nothing_more(tables, monkeypatch):
+    by = {"magnitude": [20, 22, 25]}
+    wanted = collect(tables(by=by))
+    plain = _table
+
+    def copied(name, seed):
+        columns = {key: np.repeat(v, 4) for key, v in plain(name, seed).items()}
+        columns["z_pred"][:4] = np.nan if name == "lora" else 0.5
+        return columns | {"group": columns["id"]}
+
+    monkeypatch.setitem(globals(), "_table", copied)
+    found = collect(tables(by=by))
+    for part in ("rows", "differences", "strata", "strata_differences", "floors"):
+        assert len(found[part]) == len(wanted[part]) > 0
+        for one, other in zip(found[part], wanted[part], strict=True):
+            for key in ("value", "error"):
+                if one.get("metric") in ("nmad", "bias_median"):
+                    assert one[key] == pytest.approx(other[key], nan_ok=True), part
+    for one, other in zip(found["differences"], wanted["differences"], strict=True):
+        assert one["resolved"] == other["resolved"]
+
+
 def test_a_window_that_holds_nobody_is_nan_with_a_note_and_stops_nothing(tables):
     windows = [{"on": "z_true", "low": 3.0, "high": 4.0}]
     found = collect(tables(windows=windows, metrics=["nmad"]))

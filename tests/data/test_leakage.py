@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kphotoz.data import check_disjoint
+from kphotoz.data import check_disjoint, object_names
 from kphotoz.errors import InputError
 
 RA = np.linspace(10, 20, 12)
@@ -56,3 +56,13 @@ def test_files_of_which_one_has_no_positions_are_compared_by_id(
         with pytest.raises(InputError, match="12 of 12.*'J0'.*duplicates.match=id"):
             check_disjoint(train, test)
     check_disjoint(placed, moved)  # both say where they are: names may be alike
+
+
+def test_a_name_of_an_object_is_that_of_its_group_or_of_its_row(make_catalog):
+    first = make_catalog(4, tag="/a")
+    second = make_catalog(4, 1, tag="/b")
+    first.table["group"][:] = ["x", "x", "", ""]
+    second.table["group"][:] = ["x", "y", "", ""]
+    names = [*object_names(first), *object_names(second)]
+    assert names[:2] == ["catalogue/x"] * 2 and names[4:6] == [names[0], "catalogue/y"]
+    assert len(set(names)) == 6

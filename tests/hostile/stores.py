@@ -178,7 +178,7 @@ def comparison(folder):
     inside.mkdir(parents=True, exist_ok=True)
     columns = {"sample": ["target"] * 4, "id": ["a", "b", "c", "d"]}
     columns |= {name: np.arange(4.0) for name in ("z_pred", "z_label", "z_true")}
-    columns |= {"magnitude": np.arange(4.0)}
+    columns |= {"magnitude": np.arange(4.0), "group": ["a", "a", "b", "c"]}
     write_parquet(inside / "predictions.parquet", columns)
     run = RunFolder(inside)
     run.save_json("metrics", {"score": 0.1, "settings": Training().model_dump()})

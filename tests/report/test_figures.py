@@ -93,6 +93,16 @@ def test_deployment_rows_are_those_of_the_recipes_sample(comparison, predictions
     assert panel.preds["lora"].shape == (2, 240)
 
 
+def test_a_panel_knows_which_rows_are_one_object(comparison, predictions):
+    assert Content(comparison).panel(predictions, "both", "label").groups is None
+    names = np.array([name[:-1] for name in predictions["id"]], object)
+    panel = Content(comparison).panel(predictions | {"group": names}, "both", "label")
+    rows = (predictions["regime"] == "lora") & (predictions["seed"] == 0)
+    chosen = names[rows][np.argsort(predictions["id"][rows], kind="stable")]
+    pairs = panel.groups[:, None] == panel.groups
+    np.testing.assert_array_equal(pairs, chosen[:, None] == chosen)
+
+
 def test_seeds_are_aligned_by_id_whatever_the_order_of_rows(comparison, predictions):
     order = np.random.default_rng(1).permutation(predictions["id"].size)
     mixed = {key: value[order] for key, value in predictions.items()}
