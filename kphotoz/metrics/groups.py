@@ -25,7 +25,9 @@ def number_groups(groups: np.ndarray) -> np.ndarray:
             f"Received: {groups.dtype} of shape {groups.shape}. Name another column."
         )
     if groups.dtype.kind == "O":
-        groups = np.array(["" if one is None else str(one) for one in groups], str)
+        known = (one is not None and one == one for one in groups)
+        named = zip(groups, known, strict=True)
+        groups = np.array([str(one) if here else "" for one, here in named], str)
     missing = groups == "" if groups.dtype.kind == "U" else ~np.isfinite(groups)
     _, numbers = np.unique(groups, return_inverse=True)
     numbers[missing] = numbers.size + np.arange(np.count_nonzero(missing))

@@ -60,8 +60,9 @@ def test_unnamed_rows_are_objects_of_their_own():
     bare = np.where(np.repeat([1, 3], [60, 120]) == 1, "", names)
     found = [metrics.summary(pred, z, groups=groups) for groups in (names, bare)]
     assert [one.error for one in found[0]] == [one.error for one in found[1]]
-    (one, *_) = metrics.summary(pred, z, groups=[None if g == "" else g for g in bare])
-    assert one == found[0][0]
+    for missing in (None, np.nan):
+        groups = np.array([g if g else missing for g in bare], object)
+        assert metrics.summary(pred, z, groups=groups) == found[1]
 
 
 def test_a_difference_of_few_objects_is_not_resolved_by_their_exposures():
