@@ -70,14 +70,7 @@ def screen(
     preds, truth, weights = _arrays(preds, truth, weights, groups)
     reasons = _reasons(preds, truth, weights)
     member, relevant = _members(preds, truth, window)
-    left = np.ones(truth.size, bool)
-    excluded, unpredicted = {}, np.zeros(truth.size, bool)
-    for reason, bad in reasons.items():
-        if count := int(np.count_nonzero(bad & left & relevant)):
-            excluded[reason] = count
-        if reason.startswith("prediction"):
-            unpredicted |= bad & left & relevant
-        left &= ~bad
+    left, excluded, unpredicted = _usable(reasons, relevant)
     rows = left & member.any(0)
     kept, masked = _kept_weights(weights, member, rows)
     failed = not rows.any() and unpredicted.any()
@@ -98,6 +91,35 @@ def _kept_groups(groups, rows) -> np.ndarray | None:
     """Returns the groups of the rows, None if each row is a group of its own."""
     found, groups = np.unique(number_groups(groups)[rows], return_inverse=True)
     return None if found.size == groups.size else groups
+
+
+def count_usable(
+    preds: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray | None,
+    window: Window | None,
+) -> tuple[int, dict[str, int]]:
+    """Returns the rows that `screen` keeps and that have any weight, and `excluded`."""
+    preds, truth, weights = _arrays(preds, truth, weights, None)
+    member, relevant = _members(preds, truth, window)
+    left, excluded, _ = _usable(_reasons(preds, truth, weights), relevant)
+    left &= member.any(0)
+    if weights is not None:
+        left &= weights > 0
+    return int(np.count_nonzero(left)), excluded
+
+
+def _usable(reasons, relevant):
+    """Returns who is left, reason -> count, and who lacks nothing but a prediction."""
+    left, unpredicted = np.ones(relevant.size, bool), np.zeros(relevant.size, bool)
+    excluded = {}
+    for reason, bad in reasons.items():
+        if count := int(np.count_nonzero(bad & left & relevant)):
+            excluded[reason] = count
+        if reason.startswith("prediction"):
+            unpredicted |= bad & left & relevant
+        left &= ~bad
+    return left, excluded, unpredicted
 
 
 def _flagged(preds, truth, grid) -> dict[str, int]:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from kphotoz.errors import InputError
+from kphotoz.metrics._screen import count_usable
 from kphotoz.metrics.bootstrap import over_seeds
 from kphotoz.metrics.estimates import SMALLEST_BIN, Estimate
 from kphotoz.metrics.point import DEFINITIONS, kernel
 from kphotoz.metrics.windows import Window
 
-__all__ = ["binned"]
+__all__ = ["binned", "too_few"]
 
 
 def binned(
@@ -78,21 +79,20 @@ def _bin(metric, z_pred, z_true, low, high, by, name, more, options) -> Estimate
     # Members per seed, so that a bin on z_pred is judged by its smallest typical size.
     count = int(np.count_nonzero(rows) / (z_pred.shape[0] if rows.ndim == 2 else 1))
     if count < SMALLEST_BIN:
-        return _too_few(metric, count, window)
-    estimate = over_seeds(
-        metric,
-        z_pred[..., inside],
-        z_true[inside],
-        window=within,
-        **{k: None if v is None else np.asarray(v)[inside] for k, v in more.items()},
-        **options,
-    )
+        return too_few(metric, count, window)
+    more = {k: None if v is None else np.asarray(v)[inside] for k, v in more.items()}
+    columns = z_pred[..., inside], z_true[inside]
+    usable, excluded = count_usable(*columns, more["weights"], within)
+    if usable < SMALLEST_BIN:
+        return too_few(metric, usable, window, excluded)
+    estimate = over_seeds(metric, *columns, window=within, **more, **options)
     if estimate.n < SMALLEST_BIN:
-        return _too_few(metric, estimate.n, window, estimate.excluded)
+        return too_few(metric, estimate.n, window, estimate.excluded)
     return dataclasses.replace(estimate, window=window)
 
 
-def _too_few(metric, n, window, excluded=None) -> Estimate:
+def too_few(metric, n, window, excluded=None) -> Estimate:
+    """Returns NaN with the note why, and what was left out."""
     return Estimate(
         metric,
         float("nan"),

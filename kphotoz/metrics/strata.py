@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
+from kphotoz.metrics._screen import count_usable
+from kphotoz.metrics.binned import too_few
 from kphotoz.metrics.bootstrap import summary
 from kphotoz.metrics.estimates import SMALLEST_BIN
 from kphotoz.metrics.point import DEFAULT
-from kphotoz.metrics.windows import Window
+from kphotoz.metrics.windows import SIDES, Window
 
 __all__ = ["parts", "stratified"]
 
@@ -33,7 +35,8 @@ def stratified(
     """Returns rows of metrics: every window of the whole, then of every stratum.
 
     A row is `Estimate.as_dict()` with "stratum" in front: "all", or the text of the
-    part. A stratum of fewer than 20 objects gives one NaN row a metric, with a note.
+    part. A stratum of fewer than 20 usable objects gives one NaN row a metric, with a
+    note.
 
     Args:
         z_pred: array (n,).
@@ -47,18 +50,22 @@ def stratified(
         draws, seed: of the bootstrap.
     """
     cuts = {"all": np.ones(len(z_true), bool), **(strata or {})}
+    for window in filter(None, windows):
+        if window.on not in SIDES:
+            raise unknown("window", window.on, SIDES)
     rows = []
     for text, mask in cuts.items():
+        inside = z_pred[mask], z_true[mask]
+        weighted = None if weights is None else weights[mask]
         for window in windows:
-            inside = mask if window is None else mask & _within(window, z_pred, z_true)
-            if text != "all" and np.count_nonzero(inside) < SMALLEST_BIN:
-                rows += _too_few(text, names, window, int(np.count_nonzero(inside)))
+            n, excluded = count_usable(*inside, weighted, window)
+            if text != "all" and n < SMALLEST_BIN:
+                rows += _too_few(text, names, window, n, excluded)
                 continue
             found = summary(
-                z_pred[mask],
-                z_true[mask],
+                *inside,
                 names=names,
-                weights=None if weights is None else weights[mask],
+                weights=weighted,
                 groups=None if groups is None else groups[mask],
                 window=window,
                 grid=grid,
@@ -120,15 +127,6 @@ def _quartile_edges(values: np.ndarray) -> list[float]:
     return edges.tolist()
 
 
-def _within(window: Window, z_pred: np.ndarray, z_true: np.ndarray) -> np.ndarray:
-    if window.on not in ("z_pred", "z_true"):
-        raise unknown("window", window.on, ["z_pred", "z_true"])
-    return window.contains(z_pred if window.on == "z_pred" else z_true)
-
-
-def _too_few(text, names, window, n) -> list[dict[str, Any]]:
-    from kphotoz.metrics.binned import _too_few as nan_estimate
-
-    return [
-        {"stratum": text, **nan_estimate(name, n, window).as_dict()} for name in names
-    ]
+def _too_few(text, names, window, n, excluded) -> list[dict[str, Any]]:
+    found = [too_few(name, n, window, excluded) for name in names]
+    return [{"stratum": text, **one.as_dict()} for one in found]

@@ -94,6 +94,28 @@ def test_small_part_is_null_and_says_so(table):
     assert small["value"] is None and small["note"] == "fewer than 20 objects"
 
 
+@pytest.mark.parametrize("lost", ["label", "negative", "prediction", "weight"])
+@pytest.mark.parametrize("left", [0, 1, 19, 20])
+def test_a_part_of_few_usable_objects_has_no_number(columns, lost, left, tmp_path):
+    blue = np.flatnonzero(columns["kind"] == "blue")[left:]
+    column, value = {
+        "label": ("Z_SPEC", np.nan),
+        "negative": ("Z_SPEC", -9.0),
+        "prediction": ("PHOTOZ", -99.0),
+        "weight": ("w", 0.0),
+    }[lost]
+    columns[column][blue] = value
+    path = tmp_path / "table.csv"
+    Table(columns).write(path)
+    words = ("--metrics", "nmad", "--by", "kind", "--weight", "w")
+    rows = {row["stratum"]: row for row in run(path, *NAMES, *words)["rows"]}
+    one = rows["kind = blue"]
+    assert one["n"] == (left if lost != "weight" or left < 20 else 50)
+    assert (one["value"] is None) is (left < 20)
+    assert (one["note"] == "fewer than 20 objects") is (left < 20)
+    assert rows["kind = red"]["n"] == 150 and rows["kind = red"]["value"] > 0
+
+
 def test_weights_change_the_value_and_tell_the_effective_size(table, columns):
     (row,) = run(table, *NAMES, "--metrics", "mae", "--weight", "w")["rows"]
     error = np.abs(columns["PHOTOZ"] - columns["Z_SPEC"])

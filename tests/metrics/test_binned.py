@@ -72,3 +72,22 @@ def test_edges_that_do_not_ascend_are_refused(edges, sample):
 def test_empty_table_is_refused():
     with pytest.raises(InputError, match="at least one object"):
         metrics.binned("nmad", [], [], [0, 1], "z_true")
+
+
+def test_a_bin_of_unusable_objects_has_no_number_and_stops_nothing():
+    z = np.linspace(0.1, 2.0, 120)
+    magnitude, weights = np.repeat([20.0, 22.0, 24.0], 40), np.ones(120)
+    labels = z.copy()
+    labels[:40], labels[40:61] = np.nan, -9
+    weights[80:101] = 0
+    bins = metrics.binned(
+        "mae", z + 0.1, labels, [19, 21, 23, 25], magnitude, name="magnitude"
+    )
+    assert [one.n for one in bins] == [0, 19, 40]
+    assert np.isnan([bins[0].value, bins[1].value]).all()
+    assert bins[2].value == pytest.approx(0.1)
+    assert bins[0].excluded == {"label non_finite": 40}
+    (bin_,) = metrics.binned(
+        "mae", z + 0.1, z, [23, 25], magnitude, name="magnitude", weights=weights
+    )
+    assert (bin_.n, bin_.note) == (19, "fewer than 20 objects")
