@@ -2,7 +2,7 @@
 
 import math
 
-from kphotoz.metrics.point import badness
+from kphotoz.metrics.point import badness, improves
 
 __all__ = ["answer", "crossover"]
 
@@ -16,9 +16,10 @@ def answer(
 ) -> str:
     """Returns the answer for the deployment sample at the largest label fraction.
 
-    A regime wins only if its paired difference from every other one is resolved;
-    otherwise the regimes that cannot be told from it are named. `window` is the text
-    of the headline's window, None for all redshifts.
+    A regime wins only if its paired difference from every other one is resolved and in
+    its favour; otherwise the regimes that cannot be told from it are named, and those
+    that are better on the objects that both predict. `window` is the text of the
+    headline's window, None for all redshifts.
     """
     top = max(row["fraction"] for row in rows)
     scores = {
@@ -36,36 +37,51 @@ def answer(
     ranked = sorted(scores, key=lambda name: badness(headline, scores[name]["value"]))
     best = scores[ranked[0]]
     quoted = f"{headline} {best['value']:.4f} ± {best['error']:.4f}"
-    tied = [
-        name
-        for name in ranked[1:]
-        if not _resolved(differences, ranked[0], name, top, headline)
-    ]
+    leads = {
+        name: _leads(differences, ranked[0], name, top, headline) for name in ranked[1:]
+    }
+    tied = [name for name, lead in leads.items() if lead is None]
+    better = [name for name, lead in leads.items() if lead is False]
     where = "On the deployment sample"
     if len(ranked) == 1:
         return f"{where} {ranked[0]}, the only regime, has {quoted}."
-    if not tied:
+    if all(leads.values()):
         return f"{where} {ranked[0]} is best: {quoted}, resolved against all others."
+    words = f"{where} {ranked[0]} is first with {quoted}"
+    if tied:
+        words += f", not resolved against {_rivals(tied, ranked, seeds)}"
+    if better:
+        words += (
+            "; the order differs on the objects that both predict, where "
+            f"{' and '.join(better)} did better"
+        )
+    return f"{words}."
+
+
+def _rivals(tied: list[str], ranked: list[str], seeds: int) -> str:
     reason = "" if seeds >= 5 else f" (seeds: {seeds}; an ordering counts from 5)"
     whole = len(tied) == len(ranked) - 1 and len(tied) > 1
     rivals = "any other regime" if whole else ", ".join(tied)
-    return (
-        f"{where} {ranked[0]} is first with {quoted}, "
-        f"not resolved against {rivals}{reason}."
-    )
+    return f"{rivals}{reason}"
 
 
-def _resolved(
-    differences: list[dict], a: str, b: str, fraction: float, headline: str
-) -> bool:
-    return any(
-        d["resolved"]
-        for d in differences
-        if {d["a"], d["b"]} == {a, b}
-        and d.get("metric", headline) == headline
-        and d["sample"] == "deployment"
-        and d["fraction"] == fraction
-    )
+def _leads(
+    differences: list[dict], first: str, other: str, fraction: float, headline: str
+) -> bool | None:
+    """Returns whether `first` is the better on common objects, None if not resolved.
+
+    Rows rank regimes on the objects that each can be scored on, which may differ.
+    """
+    for d in differences:
+        if (
+            d["resolved"]
+            and {d["a"], d["b"]} == {first, other}
+            and d.get("metric", headline) == headline
+            and d["sample"] == "deployment"
+            and d["fraction"] == fraction
+        ):
+            return improves(headline, d["value"] if d["a"] == first else -d["value"])
+    return None
 
 
 def crossover(

@@ -18,18 +18,45 @@ def row(regime, value, fraction=1.0, sample="deployment", n_labels=100, metric="
     }
 
 
-def pair(a, b, resolved):
+def pair(a, b, resolved, value):
     facts = {"sample": "deployment", "fraction": 1.0, "resolved": resolved}
-    return {"a": a, "b": b, **facts}
+    return {"a": a, "b": b, "value": value, **facts}
 
 
 def test_a_winner_is_named_only_when_resolved_against_every_other():
     rows = [row("lora", 0.02), row("full", 0.03), row("zero_shot", 0.05, 0.0)]
-    resolved = [pair("full", "lora", True), pair("lora", "zero_shot", True)]
+    resolved = [pair("full", "lora", True, 0.01)]
+    resolved += [pair("lora", "zero_shot", True, -0.03)]
     assert "lora is best" in answer(rows, resolved, "nmad", 5)
     resolved[0]["resolved"] = False
     text = answer(rows, resolved, "nmad", 5)
     assert "not resolved against full" in text and "zero_shot" not in text
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("metric", ["nmad", "r2", "bias_median"])
+def test_a_first_that_is_worse_on_the_common_objects_is_no_winner(metric, turned):
+    """By its own objects `lora` is first; by those that both predict `full` is."""
+    values = {"nmad": (0.02, 0.03), "r2": (0.9, 0.8), "bias_median": (0.01, -0.02)}
+    lora, full = values[metric]
+    worse = -0.05 if metric == "r2" else 0.05  # lora minus full; of biases the sizes
+    found = pair("lora", "full", True, worse)
+    if turned:
+        found = pair("full", "lora", True, -worse)
+    rows = [row(n, v, metric=metric) for n, v in (("lora", lora), ("full", full))]
+    text = answer(rows, [found], metric, 5)
+    assert "best" not in text and "lora is first" in text
+    assert text.endswith("the objects that both predict, where full did better.")
+    found["value"] = -found["value"]
+    assert "lora is best" in answer(rows, [found], metric, 5)
+
+
+def test_tied_and_turned_rivals_are_told_apart():
+    rows = [row("lora", 0.02), row("full", 0.03), row("zero_shot", 0.05, 0.0)]
+    pairs = [pair("lora", "full", True, 0.01), pair("lora", "zero_shot", False, -0.01)]
+    text = answer(rows, pairs, "nmad", 5)
+    assert "not resolved against zero_shot; the order differs" in text
+    assert text.endswith("where full did better.")
 
 
 def test_a_first_that_is_resolved_against_none_says_so_in_few_words():
