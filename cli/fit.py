@@ -64,9 +64,18 @@ def command(
         click.echo(json.dumps(metrics))
         return
     for row in metrics["metrics"]:
-        click.echo(
-            f"{row['sample']:>8} {row['metric']:<14} {row['value']:9.4f} "
-            f"± {row['error']:.4f}  (n = {row['n']}, against {row['truth']}, "
-            f"{row['window'] or 'all redshifts'})"
-        )
+        click.echo(_line(row))
     click.echo(f"Run: {out}")
+
+
+def _line(row: dict) -> str:
+    """Returns one metric in words; what could not be measured is nan, with its note."""
+    value, error = (
+        float("nan") if row[key] is None else row[key] for key in ("value", "error")
+    )
+    note = f"; {row['note']}" if row["note"] else ""
+    return (
+        f"{row['sample']:>8} {row['metric']:<14} {value:9.4f} "
+        f"± {error:.4f}  (n = {row['n']}, against {row['truth']}, "
+        f"{row['window'] or 'all redshifts'}{note})"
+    )

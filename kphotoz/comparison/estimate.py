@@ -7,14 +7,13 @@ import numpy as np
 from kphotoz import metrics
 from kphotoz.comparison.predictions import Scored
 from kphotoz.errors import InputError
+from kphotoz.metrics.strata import in_window
 from kphotoz.recipes.schema import Evaluation
 
 if TYPE_CHECKING:
     from kphotoz.comparison.aggregate import Tables
 
 __all__ = ["differences", "estimates", "rows"]
-
-_NOBODY = "no usable object in the window"
 
 
 def estimates(
@@ -33,20 +32,16 @@ def estimates(
         window: Window or None.
         facts: dict. What stands in front of every row.
     """
-    try:
-        found = metrics.summary(
-            z_pred,
-            scored.z,
-            names=chosen.metrics,
-            weights=scored.weights,
-            groups=scored.groups,
-            window=window,
-            grid=chosen.grid,
-            draws=chosen.draws,
-        )
-    except InputError:
-        # A sample may have nobody in a window that another one needs.
-        found = [_nothing(name, window) for name in chosen.metrics]
+    found = in_window(
+        z_pred,
+        scored.z,
+        chosen.metrics,
+        window,
+        weights=scored.weights,
+        groups=scored.groups,
+        grid=chosen.grid,
+        draws=chosen.draws,
+    )
     return [
         {
             **facts,
@@ -62,11 +57,6 @@ def estimates(
         }
         for one in found
     ]
-
-
-def _nothing(name: str, window: metrics.Window | None) -> metrics.Estimate:
-    nan = float("nan")
-    return metrics.Estimate(name, nan, nan, 0, {}, window, "", note=_NOBODY)
 
 
 def rows(

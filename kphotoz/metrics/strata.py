@@ -9,14 +9,47 @@ from kphotoz.errors import InputError, unknown
 from kphotoz.metrics._screen import count_usable
 from kphotoz.metrics.binned import too_few
 from kphotoz.metrics.bootstrap import summary
-from kphotoz.metrics.estimates import SMALLEST_BIN
-from kphotoz.metrics.point import DEFAULT
+from kphotoz.metrics.estimates import SMALLEST_BIN, Estimate
+from kphotoz.metrics.point import DEFAULT, DEFINITIONS, kernel
 from kphotoz.metrics.windows import SIDES, Window
 
-__all__ = ["parts", "stratified"]
+__all__ = ["in_window", "parts", "stratified"]
 
 # More values than this in a column of numbers are cut at their quartiles: our choice.
 _MOST_CATEGORIES = 12
+_NOBODY = "no usable object in the window"
+
+
+def in_window(
+    z_pred: np.ndarray,
+    z_true: np.ndarray,
+    names: Sequence[str],
+    window: Window | None,
+    **options: Any,
+) -> list[Estimate]:
+    """Returns `summary`, or NaN with a note where nobody in the window can be scored.
+
+    Args:
+        z_pred: array (n,) or (seeds, n).
+        z_true: array (n,).
+        names: metric names.
+        window: Window or None.
+        options: of `summary`.
+
+    Raises:
+        InputError: an unknown metric.
+    """
+    for name in names:
+        kernel(name)
+    try:
+        return summary(z_pred, z_true, names=names, window=window, **options)
+    except InputError:
+        # A sample may have nobody in a window that another one needs.
+        nan, facts = float("nan"), {"n_effective": 0.0, "note": _NOBODY}
+        return [
+            Estimate(name, nan, nan, 0, {}, window, DEFINITIONS[name], **facts)
+            for name in names
+        ]
 
 
 def stratified(

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kphotoz import backend, data, metrics, recipes
+from kphotoz import backend, data, recipes
 from kphotoz.data.photometry import to_magnitudes
 from kphotoz.errors import InputError
 from kphotoz.files import hash_file
+from kphotoz.metrics.strata import in_window
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import regime as regimes
 from kphotoz.regimes.experiment import Experiment
@@ -177,12 +178,12 @@ def _metrics(columns: dict[str, np.ndarray], experiment: Experiment) -> list[dic
         if np.isfinite(true).all() and not np.array_equal(true, label):
             truths["z_true"] = true
         for (truth, z), window in itertools.product(truths.items(), chosen.ranges):
-            found = metrics.summary(
+            found = in_window(
                 columns["z_pred"][mask],
                 z,
-                names=chosen.metrics,
+                chosen.metrics,
+                window,
                 groups=columns["group"][mask],
-                window=window,
                 grid=chosen.grid,
                 draws=chosen.draws,
             )

@@ -113,6 +113,22 @@ def test_exposures_of_one_source_are_one_object_of_the_metrics(
     assert row["value"] == pytest.approx(wanted.value, rel=1e-3)
 
 
+def test_a_window_that_holds_nobody_does_not_lose_a_trained_model(
+    kphotoz, surveys, tiny, tmp_path
+):
+    windows = [{"on": "z_true", "low": low, "high": low + 1.5} for low in (0.0, 2.5)]
+    words = [*surveys["data"], *tiny, f"--set=evaluation.windows={json.dumps(windows)}"]
+    words += ["--out", tmp_path / "run"]
+    printed = kphotoz("fit", "--regime=from_scratch", *words)
+    assert "no usable object in the window" in printed
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]
+    notes = {row["window"]: (row["value"] is None, row["note"]) for row in found}
+    assert notes["2.5 < z_true ≤ 4"] == (True, "no usable object in the window")
+    assert notes["0 < z_true ≤ 1.5"][0] is False
+    again = kphotoz("fit", "--regime=from_scratch", *words, "--resume")
+    assert "no usable object in the window" in again
+
+
 def test_an_adapter_is_refused_by_another_base(kphotoz, surveys, tiny, runs, tmp_path):
     common = [*surveys["data"], *surveys["source"], *tiny]
     kphotoz("fit", *common, "--out", tmp_path / "other", "--seed", 1)
