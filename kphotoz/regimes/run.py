@@ -98,6 +98,7 @@ def run(
     model, outcome = _prepare(regime, experiment, samples[0], seed, base), None
     if regime.trains:
         parts = _without_fixed(regime.trainable, experiment, model, samples)
+        prepared = time.monotonic() - start
         outcome = loop.train(
             parts[0],
             *parts[1],
@@ -108,6 +109,8 @@ def run(
             checkpoints=checkpoints,
             log=log,
         )
+        # What a killed run took before counts as well.
+        start = time.monotonic() - prepared - outcome.seconds
     result = _finish(model, None, outcome, start)
     if regime.refits:
         return _refitted(regime, result, samples, experiment, settings)

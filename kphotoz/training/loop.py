@@ -38,7 +38,8 @@ _CHECKED_STEPS = (1, 2)
 class Outcome:
     """What training did: a row per epoch, the best score, and the examples seen.
 
-    `best_score` is the lowest smoothed score, which chose `best_epoch`.
+    `best_score` is the lowest smoothed score, which chose `best_epoch`. `seconds` holds
+    what a run that was killed took up to its checkpoint.
     """
 
     history: list[dict]
@@ -62,6 +63,7 @@ class _Progress:
     waited: int = 0  # judgements since the best
     plateau: Plateau | None = None
     best: dict[str, np.ndarray] | None = None
+    seconds: float = 0.0  # up to the checkpoint, all pieces of a killed run together
 
 
 _PROGRESS = pydantic.TypeAdapter(_Progress)
@@ -128,6 +130,7 @@ def train(
     epochs = max(settings.epochs, math.ceil(settings.minimum_steps / steps))
     _compile(model, task, settings, steps, epochs)
     progress = _resume(model, checkpoints, settings)
+    start -= progress.seconds
     saved = time.monotonic()
     checks = list(_CHECKED_STEPS[progress.epoch * steps :]) if verify else []
     batches = data.TrainingBatches(
@@ -153,6 +156,7 @@ def train(
         due = time.monotonic() - saved > _CHECKPOINT_SECONDS
         last = progress.epoch == epochs or _stopped(progress, settings)
         if checkpoints is not None and (due or last):
+            progress.seconds = time.monotonic() - start
             _save(model, checkpoints, progress)
             saved = time.monotonic()
         return not last

@@ -1,3 +1,6 @@
+import sys
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +8,7 @@ import pytest
 from kphotoz import adapters, regimes
 from kphotoz.errors import InputError
 from kphotoz.regimes.run import run, settings_of
+from kphotoz.training import loop
 
 
 def weights(model):
@@ -85,3 +89,28 @@ def test_the_forest_beats_the_mean_redshift(experiment):
     z = sample.table["redshift"]
     error = np.abs(result.predict(sample) - z).mean()
     assert error < 0.5 * np.abs(z - z.mean()).mean()
+
+
+def test_the_seconds_of_a_killed_run_count_in_its_cost(
+    experiment, base, tmp_path, monkeypatch
+):
+    now = [100.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    for module in (loop, sys.modules["kphotoz.regimes.run"]):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+
+    def log(line):
+        now[0] += 10  # of the two epochs each
+        if line.startswith("epoch 2/") and not killed:
+            killed.append(line)
+            raise KeyboardInterrupt
+
+    killed = []
+    options = {"seed": 1, "base": base, "checkpoints": tmp_path, "log": log}
+    with pytest.raises(KeyboardInterrupt):
+        run(regimes.get("full"), experiment, **options)
+    now[0] += 1000  # until somebody resumes it
+    for _ in range(2):  # the second time there is nothing left to do
+        result = run(regimes.get("full"), experiment, **options)
+        assert result.cost["seconds"] == 20
