@@ -14,6 +14,8 @@ from kphotoz.errors import InputError
 
 __all__ = ["broadcast", "first_alone", "gather_predictions", "process"]
 
+_PIECE = 2**28  # bytes sent at once; our choice, far below the 2^31 that JAX can count
+
 
 def process() -> tuple[int, int]:
     """Returns the number of this process, from 0, and how many train together."""
@@ -32,11 +34,14 @@ def broadcast(content: bytes) -> bytes:
     send = importlib.import_module(
         "jax.experimental.multihost_utils"
     ).broadcast_one_to_all
-    size = int(send(np.int32(len(content))))
-    mine = np.frombuffer(content, np.uint8) if process()[0] == 0 else ()
-    buffer = np.zeros(size, np.uint8)
-    buffer[: len(mine)] = mine
-    return np.asarray(send(buffer)).tobytes() if size else b""
+    sizes = np.array(divmod(len(content), _PIECE), np.int32)  # JAX's longest integers
+    whole, rest = (int(number) for number in send(sizes))
+    found = []
+    for start in range(0, whole * _PIECE + rest, _PIECE):
+        size = min(_PIECE, whole * _PIECE + rest - start)
+        mine = content[start : start + size] if process()[0] == 0 else bytes(size)
+        found.append(np.asarray(send(np.frombuffer(mine, np.uint8))).tobytes())
+    return b"".join(found)
 
 
 @contextlib.contextmanager
