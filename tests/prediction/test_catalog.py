@@ -16,7 +16,7 @@ class Fluxes:
     def __init__(self, bands="gri"):
         self.bands, self.layers, self.shapes = tuple(bands), [self], set()
 
-    def check(self, bands, pixel_scale):
+    def check(self, bands, pixel_scale, zero_point):
         if tuple(bands) != self.bands:
             raise InputError(f"Wanted: {self.bands}. Received: {tuple(bands)}.")
 

@@ -24,7 +24,7 @@ class BandMeans:
         self.bands, self.pixel_scale, self.shapes = tuple(bands), scale, set()
         self.layers = [self]
 
-    def check(self, bands, pixel_scale):
+    def check(self, bands, pixel_scale, zero_point):
         if tuple(bands) != self.bands:
             raise InputError(f"Wanted: {self.bands}. Received: {tuple(bands)}.")
 

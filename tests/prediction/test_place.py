@@ -18,7 +18,7 @@ class Mean:
     def __init__(self):
         self.layers = [self]
 
-    def check(self, bands, pixel_scale):
+    def check(self, bands, pixel_scale, zero_point):
         """Takes any bands."""
 
     def predict_on_batch(self, inputs):
