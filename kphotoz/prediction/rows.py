@@ -37,8 +37,12 @@ def engine_for(
         precision: "float32" or "mixed_bfloat16".
 
     Raises:
-        InputError: the engine cannot be used.
+        InputError: the engine cannot be used, or there is nothing to predict.
     """
+    if not streams:
+        raise InputError(
+            "Wanted: an input to predict. Received: none. Name a file or a survey."
+        )
     return choose(
         model,
         wanted,

@@ -100,6 +100,12 @@ def test_inputs_that_do_not_fit_are_refused_before_any_work(run, make_file, tmp_
     assert not (tmp_path / "many").exists()
 
 
+def test_no_input_is_refused(run, tmp_path):
+    with pytest.raises(InputError, match="an input to predict. Received: none"):
+        predict_on_beam(run, [], tmp_path / "many")
+    assert not (tmp_path / "many").exists()
+
+
 def test_a_file_that_is_damaged_within_is_told_once_in_one_line(
     run, make_file, tmp_path, caplog
 ):

@@ -150,6 +150,13 @@ def test_other_bands_or_sizes_than_the_models_are_refused(make_file, tmp_path):
     assert not (tmp_path / "p.csv").exists()
 
 
+@pytest.mark.parametrize("out", ["p.parquet", "deep/p.csv"])
+def test_no_input_is_refused_and_leaves_nothing(tmp_path, out):
+    with pytest.raises(InputError, match="an input to predict. Received: none"):
+        predict(BandMeans(), [], tmp_path / out, model_hash="bands")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_writing_does_not_hold_up_computing(make_file, tmp_path, monkeypatch):
     computing, write = threading.Event(), Parts.write
 
