@@ -7,35 +7,68 @@ import numpy as np
 from kphotoz.errors import InputError
 
 
-def check_survey(
-    wanted_bands: Sequence[str],
-    wanted_scale: float | None,
-    bands: Sequence[str],
-    pixel_scale: float | None,
-    wanted_zero_point: Sequence[float] | None = None,
-    zero_point: Sequence[float] | None = None,
-) -> None:
-    """Raises InputError unless bands and their order agree, and what else is known."""
-    received = [str(band) for band in bands]
-    if received != list(wanted_bands):
+class SurveyInput:
+    """What a layer knows of the survey it reads; stands before `keras.layers.Layer`.
+
+    Attributes:
+        bands: list of str, or None where nothing is checked.
+        pixel_scale: float [arcsec] or None where unknown.
+        zero_point: list of float, one per band [mag], or None where unknown.
+    """
+
+    bands: list[str] | None
+    pixel_scale: float | None = None
+    zero_point: list[float] | None = None
+
+    def check(
+        self,
+        bands: Sequence[str],
+        pixel_scale: float | None = None,
+        zero_point: Sequence[float] | None = None,
+    ) -> None:
+        """Refuses a survey with another band order, pixel scale or zero points.
+
+        Args:
+            bands: sequence of str. Band order of the survey.
+            pixel_scale: float or None. Pixel size of the survey [arcsec]; what is None
+                is unknown and passes.
+            zero_point: sequence of float or None, one per band [mag].
+
+        Raises:
+            InputError: naming what is wanted and what is received.
+        """
+        if self.bands is None:
+            return
+        _check_bands(self.bands, [str(band) for band in bands])
+        if None not in (self.pixel_scale, pixel_scale):
+            _check_scale(self.pixel_scale, pixel_scale)
+        if self.zero_point is not None and zero_point is not None:
+            _check_zero_points(self.zero_point, zero_point)
+
+
+def _check_bands(wanted: list[str], received: list[str]) -> None:
+    if received != wanted:
         raise InputError(
-            f"Wanted: bands in the order {','.join(wanted_bands)} of the model. "
-            f"Received: {','.join(received)}. {_fix(wanted_bands, received)}"
+            f"Wanted: bands in the order {','.join(wanted)} of the model. "
+            f"Received: {','.join(received)}. {_fix(wanted, received)}"
         )
-    known = pixel_scale is not None and wanted_scale is not None
-    if known and abs(pixel_scale / wanted_scale - 1.0) > 0.01:
+
+
+def _check_scale(wanted: float, received: float) -> None:
+    if abs(received / wanted - 1.0) > 0.01:
         raise InputError(
-            f"Wanted: pixels of {wanted_scale:g} arcsec, as the model was "
-            f"trained on. Received: {pixel_scale:g} arcsec. Resample the images."
+            f"Wanted: pixels of {wanted:g} arcsec, as the model was "
+            f"trained on. Received: {received:g} arcsec. Resample the images."
         )
-    if wanted_zero_point is None or zero_point is None:
-        return
-    apart = np.subtract(zero_point, wanted_zero_point)
+
+
+def _check_zero_points(wanted: Sequence[float], received: Sequence[float]) -> None:
+    apart = np.subtract(received, wanted)
     if np.abs(apart).max() > 0.01:
         raise InputError(
-            f"Wanted: zero points {_told(wanted_zero_point)} of the model. Received: "
-            f"{_told(zero_point)}. Multiply the pixels by "
-            f"{_told(10 ** (-0.4 * apart))} and give the zero points of the model."
+            f"Wanted: zero points {_told(wanted)} of the model. Received: "
+            f"{_told(received)}. Multiply the pixels by {_told(10 ** (-0.4 * apart))} "
+            "and give the zero points of the model."
         )
 
 

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from kphotoz.layers._survey import check_survey
+from kphotoz.layers._survey import SurveyInput
 
 __all__ = ["AperturePhotometry"]
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
-class AperturePhotometry(keras.layers.Layer):
+class AperturePhotometry(SurveyInput, keras.layers.Layer):
     """Measures luptitudes, colours and concentrations in fixed circular apertures.
 
     The luptitude of flux f in an aperture of N pixels is
@@ -68,26 +68,6 @@ class AperturePhotometry(keras.layers.Layer):
             )
         pairs = count * (count - 1) // 2
         self.columns = count + apertures * pairs + (apertures - 1) * count
-
-    def check(
-        self,
-        bands: Sequence[str],
-        pixel_scale: float | None,
-        zero_point: Sequence[float] | None = None,
-    ) -> None:
-        """Refuses a survey with another band order, pixel scale or zero points.
-
-        Args:
-            bands: sequence of str. Band order of the survey.
-            pixel_scale: float or None. Pixel size of the survey [arcsec].
-            zero_point: sequence of float or None, one per band [mag].
-
-        Raises:
-            InputError: naming what is wanted and what is received.
-        """
-        known = (self.zero_point, zero_point)
-        if self.bands is not None:
-            check_survey(self.bands, self.pixel_scale, bands, pixel_scale, *known)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         height, width, bands = input_shape[1:]

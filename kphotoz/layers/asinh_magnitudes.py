@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from kphotoz.features.catalog_photometry import fill_magnitudes, flux_softening
-from kphotoz.layers._survey import check_survey
+from kphotoz.layers._survey import SurveyInput
 
 __all__ = ["AsinhMagnitudes"]
 
@@ -17,7 +17,7 @@ _ZERO_POINT = 23.9  # AB magnitude of 1 uJy
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
-class AsinhMagnitudes(keras.layers.Layer):
+class AsinhMagnitudes(SurveyInput, keras.layers.Layer):
     """Turns fluxes and their errors into what a network can read.
 
     The outputs are those of `kphotoz.features.catalog_photometry`: asinh magnitudes,
@@ -73,24 +73,6 @@ class AsinhMagnitudes(keras.layers.Layer):
         softening = flux_softening(photometry)
         fill = fill_magnitudes(photometry, softening)
         return cls(bands, softening.tolist(), fill.tolist(), **kwargs)
-
-    def check(
-        self,
-        bands: Sequence[str],
-        pixel_scale: float | None = None,
-        zero_point: Sequence[float] | None = None,
-    ) -> None:
-        """Refuses a survey with another band order.
-
-        Args:
-            bands: sequence of str. Band order of the survey.
-            pixel_scale: float or None. Unused: a catalogue has no pixels.
-            zero_point: sequence of float or None. Unused: fluxes are in microjansky.
-
-        Raises:
-            InputError: naming the wanted and the received order.
-        """
-        check_survey(self.bands, None, bands, pixel_scale)
 
     def call(self, inputs: Any) -> Any:
         b = np.array(self.softening, "float32")

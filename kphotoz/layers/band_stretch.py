@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from kphotoz.errors import InputError
-from kphotoz.layers._survey import check_survey
+from kphotoz.layers._survey import SurveyInput
 
 __all__ = ["STRETCHES", "BandStretch"]
 
@@ -16,7 +16,7 @@ STRETCHES = ("asinh", "none")
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
-class BandStretch(keras.layers.Layer):
+class BandStretch(SurveyInput, keras.layers.Layer):
     """Compresses the range of survey pixels band by band.
 
     The output of band b is ``arcsinh(x_b / softening_b) / scales_b``: linear within
@@ -131,26 +131,6 @@ class BandStretch(keras.layers.Layer):
         scales = np.sqrt(np.mean(np.square(centre, dtype="float64"), axis=(0, 1, 2)))
         scales = np.where(scales > 0, scales, 1.0)
         return cls(bands, pixel_scale, scales.tolist(), softening.tolist(), **kwargs)
-
-    def check(
-        self,
-        bands: Sequence[str],
-        pixel_scale: float | None,
-        zero_point: Sequence[float] | None = None,
-    ) -> None:
-        """Refuses a survey with another band order, pixel scale or zero points.
-
-        Args:
-            bands: sequence of str. Band order of the survey.
-            pixel_scale: float or None. Pixel size of the survey [arcsec]; None means
-                unknown and passes.
-            zero_point: sequence of float or None, one per band [mag]. None as well.
-
-        Raises:
-            InputError: naming what is wanted and what is received.
-        """
-        known = (self.zero_point, zero_point)
-        check_survey(self.bands, self.pixel_scale, bands, pixel_scale, *known)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if input_shape[-1] != len(self.bands):
