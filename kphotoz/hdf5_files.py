@@ -15,7 +15,7 @@ import sys
 __all__ = ["check_hdf5"]
 
 _PROBE = pathlib.Path(__file__).with_name("_hdf5_probe.py")
-_SECONDS = 8.0  # of computing, for a small file; our choice
+_SECONDS = 4.0  # of computing, for a small file, which takes milliseconds; our choice
 _BYTES_PER_SECOND = 2e7  # what the slowest disk reads; our choice
 _BUSY = 10  # by the clock, for a machine or a disk with much other work; our choice
 
