@@ -279,6 +279,7 @@ def main() -> None:
         default=os.environ.get("KPHOTOZ_TORCH_PYTHON"),
         help="Python that has torch [default: KPHOTOZ_TORCH_PYTHON]",
     )
+    parser.add_argument("--repeats", type=int, help="turns [default: 9, quick 3]")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -288,6 +289,7 @@ def main() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options.turns, options.batches = (3, 8) if options.quick else (9, 24)
+    options.turns = options.repeats or options.turns
     options.rows = 4096 if options.quick else 16384
     found = last_line(*measure(options), options)
     for side, rate in found["images_per_second"].items():
