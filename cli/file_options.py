@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Options of text that become fields of a spec of the same name.
 _TEXT = {
-    "label_kind": "What the redshifts are: spectroscopic, photometric, …",
+    "label_kind": "What the redshifts are: spectroscopic, …; none without any.",
     "table": "Table of a folder of FITS cutouts. [default: the only one]",
     "name": "Name of the survey. [default: the file's]",
     "licence": "Terms of the data.",

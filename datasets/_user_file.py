@@ -122,7 +122,6 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
         spec = self.builder_config.spec
         with open_survey_file(spec) as file:
-            file.require("redshift")
             splits = split_of_groups(row_groups(file), spec.splits, spec.seed)
             splits[row_flags(file) != ""] = ""
         return {

@@ -71,7 +71,9 @@ def _read_rows(file: SurveyFile) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (n,) str objects; (2, band) rows not detected and not observed, zero for images.
     """
-    flags = columns.flag_redshifts(file.table["redshift"])
+    flags = np.full(len(file), "", object)
+    if file.spec.labelled:
+        flags = columns.flag_redshifts(file.table["redshift"])
     unseen = np.zeros((2, len(file.bands)), int)
     for start, inputs, found in file.chunks(file.chunk):
         bad = found != ""
@@ -128,7 +130,7 @@ def _build(spec: SurveySpec) -> tuple[object, str]:
 
 def _check_rows(spec: SurveySpec, kind: str) -> None:
     with open_survey_file(spec) as file:
-        file.require("redshift")
+        _check_labels(file)
         ids = file.table["id"]
         names, counts = np.unique(ids.astype(str), return_counts=True)
         if len(names) != len(ids):
@@ -149,6 +151,19 @@ def _check_rows(spec: SurveySpec, kind: str) -> None:
     _check_flags(spec, kind, ids, flags)
 
 
+def _check_labels(file: SurveyFile) -> None:
+    if file.spec.labelled:
+        file.require("redshift")
+        return
+    held = [name for name in file.spec.ROLES["redshift"] if name in file.names]
+    if held:
+        print(
+            f"{file.spec.file.name}: its {held[0]!r} is left out, as label_kind is "
+            "none.",
+            file=sys.stderr,
+        )
+
+
 def _tell_unseen(file: SurveyFile, unseen: np.ndarray) -> None:
     told = []
     for what, counts in zip(("not detected", "not observed"), unseen, strict=True):
@@ -167,12 +182,13 @@ def _check_flags(
     if not len(bad):
         return
     first = f"row {bad[0]} (id {ids[bad[0]]}, {flags[bad[0]]})"
-    inputs = "pixels" if kind == "cutouts" else "photometry"
+    wanted = "pixels" if kind == "cutouts" else "photometry"
+    wanted += " and redshifts" if spec.labelled else ""
     reasons = zip(*np.unique(flags[bad].astype(str), return_counts=True), strict=True)
     told = ", ".join(f"{count} {reason}" for reason, count in reasons)
     if not spec.skip_bad or len(bad) == len(flags):
         raise InputError(
-            f"Wanted: usable {inputs} and redshifts in {spec.file}. Received: "
+            f"Wanted: usable {wanted} in {spec.file}. Received: "
             f"{len(bad)} of {len(flags)} rows without, first {first}; in all {told}. "
             "Mend them, or leave them out with --skip-bad."
         )

@@ -53,7 +53,8 @@ class SurveySpec(pydantic.BaseModel):
             [default: none]
         extinction_coefficient: float or one per band [mag per E(B-V)]. [default: none]
         extinction: "none", "deredden", "input" or "unknown".
-        label_kind: str. "spectroscopic", "photometric", … [default: "unknown"]
+        label_kind: str. "spectroscopic", "photometric", …; "none" where there are no
+            redshifts, or they shall not be read. [default: "unknown"]
         photometry: "declared", or "unknown": what is not declared is unknown.
         skip_bad: bool. Leave out rows that cannot be used.
         splits: fractions of the groups in each split, which add up to 1.
@@ -155,6 +156,8 @@ class SurveySpec(pydantic.BaseModel):
                     raise ValueError(
                         f"{field} has {len(value)} values for {len(self.bands)} bands"
                     )
+        if not self.labelled and "redshift" in self.keys:
+            raise ValueError("label_kind none has no redshift among its keys")
         total = sum(self.splits)
         if not (min(self.splits) >= 0 and abs(total - 1) < 1e-6):
             raise ValueError(f"splits must be >= 0 and add up to 1, not to {total}")
@@ -165,6 +168,11 @@ class SurveySpec(pydantic.BaseModel):
         """The survey's name: as given, else made from the file's name."""
         name = self.name or self.file.stem
         return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "file"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the file's redshifts are read."""
+        return self.label_kind != "none"
 
     def asked(self) -> tuple[str, ...]:
         """Returns the fields that must be declared, or said to be unknown."""

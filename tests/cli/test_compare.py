@@ -99,17 +99,20 @@ def test_a_grid_is_searched_at_the_first_seed_and_kept(
 
 @pytest.mark.usefixtures("undrawn")
 def test_an_unlabelled_deployment_survey_weights_the_test_sample(
-    kphotoz, surveys, tiny, tmp_path
+    kphotoz, surveys, tiny, make_sample, tmp_path
 ):
-    name = kphotoz(
-        "data", "import", surveys["paths"][1], *surveys["data"][1:], "--json"
-    )
-    survey = json.loads(name)["survey"]
-    out = tmp_path / "run"
-    arguments = [*surveys["data"], *tiny, "--seeds=1", "--regimes=random_forest"]
-    found = json.loads(
-        kphotoz("compare", *arguments, "--deploy", survey, "--out", out, "--json")
-    )
+    sample = make_sample(60, 5, tag="anywhere")
+    path = tmp_path / "anywhere.npz"
+    np.savez(path, stamps=sample.inputs(), name=np.asarray(sample.table["id"], str))
+    reading = [one for one in surveys["data"][1:] if "zspec" not in one]
+    reading += ["--label-kind=none", "--json"]
+    survey = json.loads(kphotoz("data", "import", path, *reading))["survey"]
+    arguments = [*tiny, "--seeds=1", "--regimes=random_forest"]
+    arguments += ["--out", tmp_path / "run"]
+    with pytest.raises(InputError, match="a redshift for every object of cutouts/any"):
+        kphotoz("compare", "cutouts", "--data", survey, *arguments)
+    arguments += [*surveys["data"], "--deploy", survey]
+    found = json.loads(kphotoz("compare", *arguments, "--json"))
     assert any("effective size" in note for note in found["notes"])
 
 

@@ -100,8 +100,25 @@ def test_duplicate_ids_are_refused_by_name(make_file):
 
 def test_missing_redshifts_are_refused_with_the_keys_there_are(make_file):
     path = make_file("npz", redshift=None)
-    with pytest.raises(InputError, match="'redshift' in .* Received: images, id"):
+    with pytest.raises(InputError, match="'redshift' in .* Received: images, id") as e:
         data.import_file(spec(path))
+    assert str(e.value).endswith("If there are none, say --label-kind none.")
+
+
+@pytest.mark.parametrize("redshift", [None, np.array([0.1, -9, np.nan, 99, 0.2, 0.3])])
+def test_a_survey_may_have_no_labels(make_file, capsys, redshift):
+    path = make_file("npz", redshift=redshift)
+    samples = data.open_file(spec(path, label_kind="none"))
+    assert sum(map(len, samples.values())) == 6
+    for sample in samples.values():
+        assert np.isnan(sample.table["redshift"]).all()
+    told = "its 'redshift' is left out, as label_kind is none"
+    assert (told in capsys.readouterr().err) == (redshift is not None)
+
+
+def test_no_labels_and_a_column_of_labels_exclude_each_other(make_file):
+    with pytest.raises(InputError, match="label_kind none has no redshift"):
+        spec(make_file("npz"), label_kind="none", keys={"redshift": "redshift"})
 
 
 def test_neighbours_on_the_sky_share_a_split(make_file):

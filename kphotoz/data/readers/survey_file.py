@@ -96,6 +96,8 @@ class SurveyFile(abc.ABC):
         Args:
             role: str. One of the spec's roles.
         """
+        if role == "redshift" and not self.spec.labelled:
+            return None
         if role in self.spec.keys:
             return self.spec.keys[role]
         found = [name for name in self.spec.ROLES[role] if name in self.names]
@@ -143,6 +145,8 @@ class SurveyFile(abc.ABC):
                 f"{error} A column 'z' may be a magnitude: if it is the redshift, "
                 "say --key redshift=z."
             )
+        if role == "redshift":
+            error = InputError(f"{error} If there are none, say --label-kind none.")
         raise error
 
     def _check_length(self, column: np.ndarray, role: str, name: str) -> None:
