@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from kphotoz import data, report
+from kphotoz import data, features, report
 from kphotoz.comparison.aggregate import Tables, collect
 from kphotoz.comparison.answer import answer, crossover
 from kphotoz.comparison.deployment import Weights, neighbour_weights
@@ -104,9 +104,9 @@ def _deployment_weights(experiment: Experiment) -> Weights | None:
     splits = data.open_survey(where.like)
     test = experiment.tests()[where.sample]
     photometry = Photometry(test)
-    # Errors and masks tell how deep a catalogue is, not what its objects are.
-    bands = len(test.info.bands)
-    count = 2 * bands - 1 if test.info.kind == "catalog" else None
+    count = None
+    if test.info.kind == "catalog":
+        count = features.count_object_features(test.info.bands)
     deployed = [photometry(sample)[:, :count] for sample in splits.values()]
     return neighbour_weights(photometry(test)[:, :count], np.concatenate(deployed))
 

@@ -70,11 +70,10 @@ def _check_positions(train: Sample, test: Sample) -> None:
 
 def _check_ids(train: Sample, test: Sample) -> None:
     mine, theirs = _imported(train), _imported(test)
-    known, unplaced = set(mine), {name for name, placed in mine.items() if not placed}
+    known = {name for name, _ in mine}
+    unplaced = {name for name, placed in mine if not placed}
     shared = [
-        name
-        for name, placed in theirs.items()
-        if name in (unplaced if placed else known)
+        name for name, placed in theirs if name in (unplaced if placed else known)
     ]
     if shared:
         raise InputError(
@@ -86,12 +85,12 @@ def _check_ids(train: Sample, test: Sample) -> None:
         )
 
 
-def _imported(sample: Sample) -> dict[str, bool]:
-    """Returns whether the rows of a user's files have a position, by id."""
+def _imported(sample: Sample) -> list[tuple[str, bool]]:
+    """Returns the ids of rows of a user's files, and whether each has a position."""
     table = sample.table
     placed = on_sky(table["ra"], table["dec"]).tolist()
     rows = zip(table["survey"], table["id"], placed, strict=True)
-    return {i: placed for name, i, placed in rows if name.split("/")[0] in IMPORTS}
+    return [(i, placed) for name, i, placed in rows if name.split("/")[0] in IMPORTS]
 
 
 def _origins(sample: Sample) -> np.ndarray:

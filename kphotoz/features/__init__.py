@@ -9,6 +9,7 @@ from kphotoz.features.aperture_photometry import (
 from kphotoz.features.catalog_photometry import (
     catalog_feature_names,
     catalog_photometry,
+    count_object_features,
     fill_magnitudes,
     flux_softening,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "aperture_photometry",
     "catalog_feature_names",
     "catalog_photometry",
+    "count_object_features",
     "feature_names",
     "fill_magnitudes",
     "flux_softening",

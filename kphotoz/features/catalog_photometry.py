@@ -7,6 +7,7 @@ import numpy as np
 __all__ = [
     "catalog_feature_names",
     "catalog_photometry",
+    "count_object_features",
     "fill_magnitudes",
     "flux_softening",
 ]
@@ -107,3 +108,14 @@ def catalog_feature_names(bands: Sequence[str]) -> list[str]:
     colours = [f"{a}-{b}" for a, b in zip(bands[:-1], bands[1:], strict=True)]
     errors = [f"{band}_error" for band in bands]
     return [*bands, *colours, *errors, *(f"{band}_seen" for band in bands)]
+
+
+def count_object_features(bands: Sequence[str]) -> int:
+    """Returns how many of those names, from the first on, are about the objects.
+
+    They are magnitudes and colours; errors and masks tell how deep a catalogue is.
+
+    Args:
+        bands: sequence of str. Band order of the catalogue.
+    """
+    return 2 * len(bands) - 1

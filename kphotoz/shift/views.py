@@ -59,8 +59,8 @@ class Views:
             fill = features.fill_magnitudes(source, softening)
             self._settings = (softening, fill)
             self.names = features.catalog_feature_names(bands)
-        # Errors and masks tell how deep a catalogue is, not what its objects are.
-        self._physical = len(self.names) if self._is_image else 2 * len(bands) - 1
+        every, some = len(self.names), features.count_object_features(bands)
+        self._physical = every if self._is_image else some
         table = self.hand_made(source)
         self._centre, scale = table.mean(axis=0), table.std(axis=0)
         self._scale = np.where(scale > 0, scale, 1.0)

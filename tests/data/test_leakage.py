@@ -56,6 +56,10 @@ def test_files_of_which_one_has_no_positions_are_compared_by_id(
         with pytest.raises(InputError, match="12 of 12.*'J0'.*duplicates.match=id"):
             check_disjoint(train, test)
     check_disjoint(placed, moved)  # both say where they are: names may be alike
+    both = same.union(moved)  # a name that is unplaced once may be any
+    for train, test in ((both, placed), (placed, both)):
+        with pytest.raises(InputError, match="12 of .* test rows have the id"):
+            check_disjoint(train, test)
 
 
 def test_a_name_of_an_object_is_that_of_its_group_or_of_its_row(make_catalog):
