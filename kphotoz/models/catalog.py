@@ -9,12 +9,11 @@ import numpy as np
 from kphotoz.errors import InputError
 from kphotoz.features.catalog_photometry import catalog_photometry
 from kphotoz.layers import AsinhMagnitudes, QuantileEncoding
-from kphotoz.models.dense import dense_stack, redshift_head
+from kphotoz.models.dense import STEM, dense_stack, redshift_head
 
 __all__ = ["CATALOG_NETWORKS", "check_photometry"]
 
 _WIDTH, _DEPTH = 200, 4
-_STEM = "stem_dense"  # the name by which regimes find the first layer
 
 
 def check_photometry(photometry: np.ndarray, bands: Sequence[str]) -> None:
@@ -58,7 +57,7 @@ def _mlp(
         settings["photometry_dropout"],
         "photometry",
         initializer="he_normal",
-        first=_STEM,
+        first=STEM,
     )
     return redshift_head(settings, outputs, labels)
 
@@ -87,7 +86,7 @@ def _dense_4x200(
         mean=low.tolist(), variance=np.square(width).tolist(), name="magnitudes_scaled"
     )(layer(inputs))
     hidden = dense_stack(
-        scaled, [_WIDTH] * _DEPTH, 0.0, "photometry", activation="relu", first=_STEM
+        scaled, [_WIDTH] * _DEPTH, 0.0, "photometry", activation="relu", first=STEM
     )
     features = keras.layers.Concatenate(name="features")([scaled, hidden])
     return keras.layers.Dense(1, dtype="float32", name="head_redshift")(features)

@@ -6,7 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-__all__ = ["dense_stack", "redshift_head"]
+__all__ = ["STEM", "dense_stack", "redshift_head"]
+
+STEM = "stem_dense"  # the name by which regimes find a first layer without pixels
 
 
 def dense_stack(

@@ -17,7 +17,7 @@ from kphotoz.layers import (
 )
 from kphotoz.models.architecture import resolve
 from kphotoz.models.catalog import CATALOG_NETWORKS, check_photometry
-from kphotoz.models.dense import dense_stack, redshift_head
+from kphotoz.models.dense import STEM, dense_stack, redshift_head
 from kphotoz.models.resnet import resnet18_trunk
 from kphotoz.models.seeding import seeded
 from kphotoz.models.small_cnn import small_cnn_trunk
@@ -168,4 +168,5 @@ def _photometry_branch(
         settings["photometry_dropout"],
         "photometry",
         initializer="he_normal",
+        first=STEM if settings["branch"] == "photometry" else None,
     )

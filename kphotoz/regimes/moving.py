@@ -12,11 +12,12 @@ from kphotoz.regimes.regime import Trainable
 __all__ = ["let_move"]
 
 # Which layers move, by name; `models` names the last layer, regressor and stem so.
+# Each part needs a layer, or a regime would be another one in silence.
 _MOVING = {
-    "everything": ".*",
-    "last": "head_bins|head_redshift",
-    "head": "head_.*",
-    "stem_and_head": "stem_conv|head_.*",
+    "everything": (".*",),
+    "last": ("head_bins|head_redshift",),
+    "head": ("head_.*",),
+    "stem_and_head": ("stem_conv|stem_dense", "head_.*"),
 }
 
 
@@ -33,12 +34,14 @@ def let_move(model: keras.Model, what: Trainable) -> keras.Model:
     Raises:
         InputError: no layer of the model has such a name.
     """
-    pattern, policy = _MOVING[what.moves], what.batch_norm
-    if not any(re.fullmatch(pattern, x.name) and x.weights for x in model.layers):
-        raise InputError(
-            f"Wanted: layers named {pattern} to train. Received: none in this model, "
-            f"with layers {', '.join(layer.name for layer in model.layers)}."
-        )
+    parts, policy = _MOVING[what.moves], what.batch_norm
+    for part in parts:
+        if not any(re.fullmatch(part, x.name) and x.weights for x in model.layers):
+            raise InputError(
+                f"Wanted: layers named {part} to train. Received: none in this model, "
+                f"with layers {', '.join(layer.name for layer in model.layers)}."
+            )
+    pattern = "|".join(parts)
     # Frozen is frozen under any policy, and without one Keras trains.
     policies = {getattr(x, "policy", "train") for x in model.layers if _normalises(x)}
     if policy != "freeze" and policies - {policy}:

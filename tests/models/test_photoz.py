@@ -36,7 +36,8 @@ def test_model_starts_near_the_median_label_and_is_flat(survey, branch):
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     assert model.layers[-1].name == "head_redshift"
     assert ("stem_conv" in names) == (branch != "photometry")
-    assert ("photometry_dense_1" in names) == (branch != "image")
+    assert ("photometry_dense_1" in names) == (branch == "both")
+    assert ("stem_dense" in names) == (branch == "photometry")
 
 
 def test_a_short_training_finds_the_colour(survey):

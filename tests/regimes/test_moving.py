@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from kphotoz import adapters
+from kphotoz import adapters, models
 from kphotoz.errors import InputError
 from kphotoz.regimes.moving import let_move
 from kphotoz.regimes.regime import Trainable
@@ -54,6 +54,33 @@ def test_normalisation_obeys_its_policy_whatever_else_moves(moves, policy, norm)
     if moves == "everything":
         wanted |= {"block1_conv/kernel", "block1_conv/bias"}
     assert trained(let_move(network(), what)) == wanted
+
+
+@pytest.mark.parametrize("name", ["catalog_mlp", "catalog_4x200"])
+def test_a_network_of_photometry_has_a_stem_too(make_catalog, name):
+    sample = make_catalog(30)
+    model = models.build_photoz(
+        {"name": name},
+        sample.inputs(),
+        sample.table["redshift"],
+        bands="gri",
+        pixel_scale=None,
+        seed=0,
+    )
+    moved = let_move(model, Trainable(start="base", moves="stem_and_head"))
+    names = {layer.name for layer in moved.layers if layer.trainable_weights}
+    first, *between, _ = [
+        layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)
+    ]
+    assert first in names and "head_redshift" in names
+    assert not names & {name for name in between if not name.startswith("head")}
+
+
+def test_a_network_without_a_stem_has_no_stem_to_move():
+    image = keras.Input((3,))
+    model = keras.Model(image, keras.layers.Dense(1, name="head_redshift")(image))
+    with pytest.raises(InputError, match="named stem_conv|stem_dense to train"):
+        let_move(model, Trainable(start="base", moves="stem_and_head"))
 
 
 def test_exchanged_normalisation_computes_the_same_and_survives_a_file(tmp_path):
