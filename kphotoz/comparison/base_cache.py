@@ -4,6 +4,7 @@ A folder below `KPHOTOZ_CACHE`, by default kphotoz' own in the user's cache fold
 "off" keeps nothing. What is damaged there counts as absent, what is old makes room.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -117,7 +118,8 @@ def _read(entry: pathlib.Path) -> Result | None:
         if facts.sha256 != hash_file(entry / "model.keras"):
             return None
         model = models.load(entry / "model.keras")
-        os.utime(entry)  # used now: the last to make room
+        with contextlib.suppress(OSError):  # of another user, or read-only
+            os.utime(entry)  # used now: the last to make room
         cost = facts.cost | {"reused": True}
         return Result(model, None, facts.history, facts.score, cost)
     except (InputError, OSError, pydantic.ValidationError):

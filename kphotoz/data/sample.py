@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kphotoz.data.buffers import Buffers
-from kphotoz.data.split_store import COLUMNS, SplitStore
+from kphotoz.data.split_store import COLUMNS, NUMBER_COLUMNS, SplitStore
 from kphotoz.data.survey_info import SurveyInfo
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
@@ -158,9 +158,10 @@ class Sample:
 
     @functools.cached_property
     def content_hash(self) -> str:
-        """The SHA-256 of bands, scale, table and inputs, in hexadecimal."""
+        """The SHA-256 of bands, scales, table and inputs, in hexadecimal."""
         info = self.info
-        facts = f"{info.bands}{info.input_shape}{info.pixel_scale}{info.unit}"
+        names = ("kind", "bands", "input_shape", "pixel_scale", "unit", "zero_point")
+        facts = str([getattr(info, name) for name in names])
         digest = hashlib.sha256(facts.encode())
         for name, column in self.table.items():
             if column.dtype == object:
@@ -172,7 +173,11 @@ class Sample:
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """Returns the SHA-256 of ids and labels in order, in hexadecimal."""
-        text = "\0".join([*self.table["survey"], *self.table["id"]]).encode()
-        labels = [self.table[name] for name in ("redshift", "redshift_error")]
-        return hash_arrays(np.frombuffer(text, np.uint8), *labels)
+        """Returns the SHA-256 of builds, ids and numbers in order, in hexadecimal.
+
+        Inputs are not read: the name of a build stands for them.
+        """
+        built = [store.info.built for store, _ in self._parts]
+        text = "\0".join([*built, *self.table["survey"], *self.table["id"]]).encode()
+        numbers = [self.table[name] for name in NUMBER_COLUMNS]
+        return hash_arrays(np.frombuffer(text, np.uint8), *numbers)

@@ -131,6 +131,7 @@ def _declared(builder: "tfds.core.DatasetBuilder", name: str) -> SurveyInfo:
             split: int(info.num_examples) for split, info in builder.info.splits.items()
         },
         metadata=metadata,
+        built=builder.info.full_name,
     )
 
 

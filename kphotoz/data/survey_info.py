@@ -29,6 +29,7 @@ class SurveyInfo:
         label_kind: str. "photometric", "spectroscopic", …
         counts: dict of str to int. Examples in each split.
         metadata: dict. Everything the builder declares.
+        built: str. Configuration and version of the build; an import's holds its hash.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SurveyInfo:
     label_kind: str
     counts: dict[str, int]
     metadata: dict[str, Any]
+    built: str = ""
 
     def unlike(self, other: "SurveyInfo") -> str | None:
         """Returns the first fact by which inputs of two surveys cannot be joined.

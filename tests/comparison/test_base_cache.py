@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -93,6 +94,27 @@ def test_one_changed_value_of_an_input_is_another_sample(make_catalog):
     ((store, _),) = changed._parts
     store.inputs[-1, 0] = np.nextafter(store.inputs[-1, 0], np.inf)
     assert changed.content_hash != sample.content_hash
+
+
+@pytest.mark.parametrize(
+    "change", [{"metadata": {"zero_point": [27.0] * 3}}, {"kind": "image"}]
+)
+def test_inputs_that_mean_something_else_are_another_sample(make_catalog, change):
+    sample, other = make_catalog(5), make_catalog(5)
+    ((store, _),) = other._parts
+    store.info = dataclasses.replace(store.info, **change)
+    assert other.content_hash != sample.content_hash
+
+
+def test_a_base_of_another_user_is_used_as_well(experiment, cache, monkeypatch):
+    train = Trained()
+    kept(train, experiment)
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr("os.utime", refuse)
+    assert kept(train, experiment).cost["reused"]
 
 
 @pytest.mark.parametrize("name", ["model.keras", "result.json"])

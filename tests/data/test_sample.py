@@ -57,6 +57,17 @@ def test_fingerprint_tells_samples_apart(tiny):
     assert train.fingerprint() == train.select(np.arange(40)).fingerprint()
 
 
+def test_another_build_or_number_has_another_fingerprint(make_catalog):
+    plain = make_catalog(5)
+    assert make_catalog(5).fingerprint() == plain.fingerprint()
+    fainter = make_catalog(5, magnitude=plain.table["magnitude"] + 1)
+    assert fainter.fingerprint() != plain.fingerprint()
+    again = make_catalog(5)
+    ((store, _),) = again._parts
+    store.info = dataclasses.replace(store.info, built="catalog/a-0123456789ab/1.0.0")
+    assert again.fingerprint() != plain.fingerprint()
+
+
 def test_two_spectra_of_one_source_in_training_and_test_are_refused(tiny):
     train = tiny["train"]  # objects 2 k and 2 k + 1 are one group
     check_disjoint(train, tiny["test"])
