@@ -22,15 +22,18 @@ def answer(
     headline's window, None for all redshifts.
     """
     top = max(row["fraction"] for row in rows)
-    scores = {
+    asked = {
         row["regime"]: row
         for row in rows
         if row["sample"] == "deployment"
         and row["metric"] == headline
         and row.get("window") == window
         and row["fraction"] in (0.0, top)
-        and row["value"] is not None
-        and math.isfinite(row["value"])
+    }
+    scores = {
+        name: row
+        for name, row in asked.items()
+        if row["value"] is not None and math.isfinite(row["value"])
     }
     if not scores:
         return "On the deployment sample no regime could be scored."
@@ -43,10 +46,15 @@ def answer(
     tied = [name for name, lead in leads.items() if lead is None]
     better = [name for name, lead in leads.items() if lead is False]
     where = "On the deployment sample"
+    failed = [name for name in asked if name not in scores]
+    unscored = f"; no score for {', '.join(failed)}" if failed else ""
     if len(ranked) == 1:
-        return f"{where} {ranked[0]}, the only regime, has {quoted}."
+        alone = "" if failed else ", the only regime,"
+        return f"{where} {ranked[0]}{alone} has {quoted}{unscored}."
     if all(leads.values()):
-        return f"{where} {ranked[0]} is best: {quoted}, resolved against all others."
+        others = "all others that have a score" if failed else "all others"
+        words = f"{where} {ranked[0]} is best: {quoted}, resolved against {others}"
+        return f"{words}{unscored}."
     words = f"{where} {ranked[0]} is first with {quoted}"
     if tied:
         words += f", not resolved against {_rivals(tied, ranked, seeds)}"
@@ -55,7 +63,7 @@ def answer(
             "; the order differs on the objects that both predict, where "
             f"{' and '.join(better)} did better"
         )
-    return f"{words}."
+    return f"{words}{unscored}."
 
 
 def _rivals(tied: list[str], ranked: list[str], seeds: int) -> str:

@@ -117,6 +117,7 @@ def differences(
             "value": one.value,
             "error": one.error,
             "resolved": one.resolved,
+            "n": one.n,
         }
         for (a, b), one in pairs.items()
     ]

@@ -206,10 +206,10 @@ def paired_differences(
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[tuple[str, str], Difference]:
-    """Returns the differences of all pairs of cases, drawn once for all of them.
+    """Returns the differences of all pairs of cases.
 
-    A row that one case fails on is left out for all; a case that fails on every row has
-    NaN differences and leaves the others alone.
+    A row that either case fails on is left out of their difference alone; pairs of
+    which the same rows are left share their draws.
 
     Args:
         metric: str, a key of `metrics.POINT`.
@@ -224,49 +224,55 @@ def paired_differences(
             "All sides must have the same seeds and objects. "
             f"Received: {' and '.join(str(pred.shape) for pred in preds)}."
         )
-    seeds = preds[0].shape[0]
-    # A model that diverged must not take the rows of all the others with it.
-    alive = [name for name, p in zip(cases, preds, strict=True) if _any_row(p)]
-    drawn, values, whole = {}, {}, None
-    if alive:
-        kept = [p for p in preds if _any_row(p)]
-        whole = screen(np.concatenate(kept), z_true, weights, window, groups=groups)
-    if whole is not None and whole.n:
-        size = np.abs if metric in SIGNED else np.asarray
-        parts = [slice(i * seeds, (i + 1) * seeds) for i in range(len(alive))]
-        sides = [_side(whole, part) for part in parts]
-        for name, side, draw in zip(
-            alive, sides, _draws([function], sides, draws, seed), strict=True
-        ):
-            values[name] = size(_value(function, side).mean())
-            drawn[name] = size(_average(draw, seed)[0])
+    usable = {name: _usable(p) for name, p in zip(cases, preds, strict=True)}
+    sharing: dict[bytes, list[tuple[str, str]]] = {}
+    for a, b in itertools.combinations(cases, 2):
+        sharing.setdefault((usable[a] & usable[b]).tobytes(), []).append((a, b))
+    found = {}
+    for pairs in sharing.values():
+        # What one of these cases fails on, each of their pairs fails on.
+        names = [name for name in cases if any(name in pair for pair in pairs)]
+        both = np.concatenate([np.atleast_2d(cases[name]) for name in names])
+        whole = screen(both, z_true, weights, window, groups=groups)
+        values, drawn = _sides(function, whole, len(names), metric, draws, seed)
+        sides = dict(zip(names, zip(values, drawn, strict=True), strict=True))
+        found |= {pair: _pair(sides, pair, whole, metric) for pair in pairs}
+    return {pair: found[pair] for pair in itertools.combinations(cases, 2)}
+
+
+def _usable(pred: np.ndarray) -> np.ndarray:
+    """Returns which objects all models have a prediction of, (n,) bool."""
+    return (np.isfinite(pred) & (pred > -1)).all(axis=0)
+
+
+def _sides(
+    function: Callable, whole: Screened, count: int, metric: str, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the metric of each side and its draws, NaN where no object is left."""
+    if not whole.n:
+        return np.full(count, np.nan), np.full((count, draws), np.nan)
+    seeds = len(whole.preds) // count
+    sides = [_side(whole, slice(i * seeds, (i + 1) * seeds)) for i in range(count)]
+    values = np.array([_value(function, side).mean() for side in sides])
+    redone = _draws([function], sides, draws, seed)
+    drawn = np.array([_average(draw, seed)[0] for draw in redone])
+    return (np.abs(values), np.abs(drawn)) if metric in SIGNED else (values, drawn)
+
+
+def _pair(sides: dict, names: tuple, whole: Screened, metric: str) -> Difference:
+    (a, drawn_a), (b, drawn_b) = (sides[name] for name in names)
+    value, error = float(a - b), _half_width(drawn_a - drawn_b)
+    seeds = len(whole.preds) // len(sides)
     words = "|{0}| of {1} − |{0}| of {2}" if metric in SIGNED else "{0} of {1} − {2}"
-    return {
-        (a, b): _pair(values, drawn, (a, b), whole, seeds, metric, words)
-        for a, b in itertools.combinations(cases, 2)
-    }
-
-
-def _any_row(pred: np.ndarray) -> bool:
-    return bool((np.isfinite(pred) & (pred > -1)).all(axis=0).any())
-
-
-def _pair(values, drawn, names, whole, seeds, metric, words) -> Difference:
-    """Returns the difference of two cases, NaN if either could not be scored."""
-    a, b = names
-    value = error = float("nan")
-    if a in values and b in values:
-        value = float(values[a] - values[b])
-        error = _half_width(drawn[a] - drawn[b])
     return Difference(
         value=value,
         error=error,
         resolved=bool(seeds >= SMALLEST_SEEDS and abs(value) > 2 * error),
         seeds=seeds,
-        n=whole.n if a in values and b in values else 0,
+        n=whole.n,
         metric=metric,
-        excluded={} if whole is None else whole.excluded,
-        definition=words.format(metric, a, b),
+        excluded=whole.excluded,
+        definition=words.format(metric, *names),
     )
 
 

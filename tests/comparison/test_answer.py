@@ -71,7 +71,13 @@ def test_few_seeds_are_said():
 
 def test_a_regime_without_a_score_does_not_win():
     rows = [row("lora", math.nan), row("full", 0.03)]
-    assert "full, the only regime" in answer(rows, [], "nmad", 5)
+    text = answer(rows, [], "nmad", 5)
+    assert " full has " in text and text.endswith("; no score for lora.")
+    assert "full, the only regime" in answer(rows[1:], [], "nmad", 5)
+    rows += [row("zero_shot", 0.05, 0.0)]
+    text = answer(rows, [pair("full", "zero_shot", True, -0.02)], "nmad", 5)
+    assert "resolved against all others that have a score; no score for lora." in text
+    assert answer(rows, [], "nmad", 1).endswith("; no score for lora.")
 
 
 def test_crossover_is_interpolated_in_the_logarithm_of_the_label_count():

@@ -235,6 +235,18 @@ def test_a_case_that_diverged_leaves_the_other_pairs_alone():
     assert pairs["x", "y"].n == 300 and np.isfinite(pairs["x", "y"].value)
 
 
+def test_a_case_that_fails_on_some_rows_takes_them_from_its_own_pairs_alone():
+    first, z = gaussian(5, 300)
+    holed, other = z + 1.2 * (first - z), z + 1.1 * (first - z)
+    holed[2, :250] = np.nan
+    cases = {"x": first, "holed": holed, "y": other}
+    pairs = metrics.paired_differences("nmad", cases, z)
+    assert [one.n for one in pairs.values()] == [50, 300, 50]
+    alone = metrics.paired_difference("nmad", first, other, z)
+    assert (pairs["x", "y"].value, pairs["x", "y"].error) == (alone.value, alone.error)
+    assert pairs["holed", "y"].excluded == {"prediction non_finite": 250}
+
+
 def test_four_seeds_never_resolve_an_ordering():
     pred, z = gaussian(4, 500)
     found = metrics.paired_difference("nmad", z + 3 * (pred - z), pred, z)
