@@ -17,7 +17,11 @@ def recipe_options(function: Callable) -> Callable:
     decorators = (
         click.argument("recipe", default=None, required=False),
         click.option("--quick", is_flag=True, help="Small samples, few epochs."),
-        click.option("--full", is_flag=True, help="Rates searched, more seeds."),
+        click.option(
+            "--full",
+            is_flag=True,
+            help="Large samples; in compare rates searched and more seeds.",
+        ),
         click.option(
             "--profile", metavar="NAME,…", help="Named changes inside the recipe."
         ),

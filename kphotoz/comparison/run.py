@@ -52,6 +52,9 @@ def compare(
     regimes = select(recipe.regimes, recipe.overrides, recipe.source is not None)
     regimes = expand(regimes, recipe.sweep, recipe.overrides)
     base = regime_of_base(recipe.overrides.get("base"))
+    for regime in (base, *regimes):  # wrong settings are told before hours of work
+        for changes in _points(_grid(regime, recipe)):
+            settings_of(regime, recipe, **changes)
     folder = RunFolder(out)
     folder.claim(recipes.dump(resolved(recipe, [base, *regimes])), resume)
     experiment = _open(recipe, regimes, reporter)
@@ -115,7 +118,7 @@ def _needs(job: Job, regime: Regime, recipe: Recipe) -> set[Job]:
     needed = set()
     if regime.trainable.start == "base":
         needed.add(_base_of(job))
-    if recipe.search and regime.searched and regime.trains and job.seed:
+    if _grid(regime, recipe) and job.seed:
         needed.add(dataclasses.replace(job, seed=0))
     return needed
 
@@ -169,6 +172,18 @@ def _work(
     return f"{result.cost['seconds']:.0f} s{earlier}"
 
 
+def _grid(regime: Regime, recipe: Recipe) -> dict[str, list]:
+    return recipe.search if regime.searched and regime.trains else {}
+
+
+def _points(grid: dict[str, list]) -> list[dict]:
+    """Returns the combinations of a grid; of an empty one the only one, of nothing."""
+    return [
+        dict(zip(grid, values, strict=True))
+        for values in itertools.product(*grid.values())
+    ]
+
+
 def _searched(
     job: Job,
     regime: Regime,
@@ -177,7 +192,7 @@ def _searched(
     base: pathlib.Path,
 ) -> tuple[Result, Training]:
     """Runs a job; the first seed tries the grid, the others take its choice."""
-    grid = experiment.recipe.search if regime.searched and regime.trains else {}
+    grid = _grid(regime, experiment.recipe)
     arguments = {
         "seed": job.seed,
         "fraction": job.fraction or 1.0,
@@ -188,9 +203,8 @@ def _searched(
         settings = first.settings()
         return run(regime, experiment, settings=settings, **arguments), settings
     best: tuple[Result, Training] | None = None
-    for values in itertools.product(*grid.values()):
-        changes = dict(zip(grid, values, strict=True))
-        settings = settings_of(regime, experiment, **changes)
+    for changes in _points(grid):
+        settings = settings_of(regime, experiment.recipe, **changes)
         if job.regime == "base":
             result = base_cache.kept(
                 run, regime, experiment, seed=job.seed, settings=settings

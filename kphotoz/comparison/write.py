@@ -6,18 +6,17 @@ import pathlib
 
 import numpy as np
 
-from kphotoz import data, features, report
+from kphotoz import report
 from kphotoz.comparison.aggregate import Tables, collect
 from kphotoz.comparison.answer import answer, crossover
-from kphotoz.comparison.deployment import Weights, neighbour_weights
 from kphotoz.comparison.remarks import remarks
 from kphotoz.comparison.strata import missing_columns
 from kphotoz.comparison.workers import processes
 from kphotoz.files import write_json
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
+from kphotoz.regimes.deployment import Weights
 from kphotoz.regimes.experiment import Experiment
-from kphotoz.regimes.forest import Photometry
 from kphotoz.training.run_folder import write_parquet
 
 __all__ = ["summarize"]
@@ -35,7 +34,7 @@ def summarize(
         command: str. The exact command, for the report.
     """
     recipe = experiment.recipe
-    weights = _deployment_weights(experiment)
+    weights = experiment.deployment_weights
     tables = Tables(out, recipe, regimes, weights.values if weights else None)
     found = collect(tables)
     headline = recipe.evaluation.headline
@@ -95,20 +94,6 @@ def _figures(
 
 def _environment(out: pathlib.Path) -> dict:
     return json.loads((out / "environment.json").read_text())
-
-
-def _deployment_weights(experiment: Experiment) -> Weights | None:
-    where = experiment.recipe.deployment
-    if where.like is None:
-        return None
-    splits = data.open_survey(where.like)
-    test = experiment.tests()[where.sample]
-    photometry = Photometry(test)
-    count = None
-    if test.info.kind == "catalog":
-        count = features.count_object_features(test.info.bands)
-    deployed = [photometry(sample)[:, :count] for sample in splits.values()]
-    return neighbour_weights(photometry(test)[:, :count], np.concatenate(deployed))
 
 
 def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:

@@ -166,7 +166,8 @@ def _merge(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         old = merged.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merge(old, value) if both else value
+        # Nothing is said of what an empty mapping holds: it takes the old one's place.
+        merged[key] = _merge(old, value) if both and value else value
     return merged
 
 

@@ -141,6 +141,14 @@ class Recipe(_Strict):
             raise ValueError("fractions must lie in (0, 1]")
         return tuple(sorted(set(value)))
 
+    @pydantic.field_validator("search")
+    @classmethod
+    def _search_tries_something(cls, value: dict[str, list]) -> dict[str, list]:
+        for name, tried in value.items():
+            if not tried:
+                raise ValueError(f"search.{name} needs values to try, or leave it out")
+        return value
+
     @pydantic.field_validator("label_range")
     @classmethod
     def _range_is_ordered(cls, value: tuple[float, float]) -> tuple[float, float]:

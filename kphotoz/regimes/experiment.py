@@ -9,9 +9,11 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from kphotoz import data
+from kphotoz import data, features
 from kphotoz.errors import InputError
 from kphotoz.recipes import Duplicates, Recipe
+from kphotoz.regimes.deployment import Weights, neighbour_weights
+from kphotoz.regimes.forest import Photometry
 from kphotoz.regimes.frozen import FrozenFeatures
 from kphotoz.regimes.regime import Regime
 from kphotoz.tasks import RedshiftTask
@@ -36,6 +38,7 @@ class Experiment:
         notes: what a reader of the results must know about the samples.
         fold: int or None. The fold that is tested, where the recipe has several; None
             for all of them together, which can be tested on but not trained on.
+        features: features of frozen layers, which regimes and folds share.
     """
 
     recipe: Recipe
@@ -43,6 +46,9 @@ class Experiment:
     target: dict[str, "data.Sample"]
     notes: tuple[str, ...] = ()
     fold: int | None = None
+    features: FrozenFeatures = dataclasses.field(
+        default_factory=FrozenFeatures, compare=False, repr=False
+    )
 
     @classmethod
     def open(cls, recipe: Recipe) -> "Experiment":
@@ -87,11 +93,6 @@ class Experiment:
         for splits in filter(None, (source, target)):
             _check_filled(splits, f", fold {fold + 1} of {self.recipe.folds}")
         return dataclasses.replace(self, source=source, target=target, fold=fold)
-
-    @functools.cached_property
-    def features(self) -> FrozenFeatures:
-        """Features of frozen layers, shared by the regimes that start from one base."""
-        return FrozenFeatures()
 
     @property
     def input_bytes(self) -> int:
@@ -184,23 +185,41 @@ class Experiment:
 
         Raises:
             InputError: a regime degrades the target and magnitudes are not known; no
-                survey `deployment.like`, or one unlike the deployment sample.
+                survey `deployment.like`, or one that no weights can lead to.
         """
-        self._check_like()
+        _ = self.deployment_weights
         if any("degraded" in regime.data for regime in regimes):
             _ = self.degraded
 
-    def _check_like(self) -> None:
+    @functools.cached_property
+    def deployment_weights(self) -> Weights | None:
+        """Weights of the deployment sample by which it resembles `deployment.like`.
+
+        None where there is no such survey.
+
+        Raises:
+            InputError: the survey is unlike the sample or does not overlap with it, or
+                the sample is too small to be weighted.
+        """
         where = self.recipe.deployment
         if where.like is None:
-            return
-        mine = getattr(self, where.sample)["test"].info
-        other = data.open_survey(where.like)["test"].info
+            return None
+        test, splits = self.tests()[where.sample], data.open_survey(where.like)
+        self._check_like(test.info, splits["test"].info)
+        photometry = Photometry(test)
+        count = None
+        if test.info.kind == "catalog":
+            count = features.count_object_features(test.info.bands)
+        deployed = [photometry(s)[:, :count] for s in splits.values() if len(s)]
+        return neighbour_weights(photometry(test)[:, :count], np.concatenate(deployed))
+
+    def _check_like(self, mine: "data.SurveyInfo", other: "data.SurveyInfo") -> None:
         if field := mine.unlike(other):
             raise InputError(
                 f"Wanted: a deployment survey with the {field} of {mine.name}, "
                 f"{getattr(mine, field)!r}. Received: {getattr(other, field)!r} in "
-                f"{where.like}. Build it to match, or name another with --deploy."
+                f"{self.recipe.deployment.like}. Build it to match, or name another "
+                "with --deploy."
             )
 
     @staticmethod

@@ -70,7 +70,11 @@ def fit(
         with backend.first_alone():  # builds the surveys for all
             # One model has one test set: the survey's own.
             experiment = Experiment.open(recipe.model_copy(update={"folds": 1}))
-        settings = settings_of(regime, experiment)
+        settings = settings_of(regime, recipe)
+        if recipe.search and regime.searched and regime.trains:
+            given = {name: getattr(settings, name) for name in recipe.search}
+            told = ", ".join(f"{name} {value}" for name, value in given.items())
+            reporter.line(f"{told} as given: only compare searches")
         facts = environment.describe(seed) | {"data": experiment.fingerprint()}
         with backend.first_alone():
             if note := folder.settle(facts):

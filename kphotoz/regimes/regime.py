@@ -121,6 +121,12 @@ class Regime(_Strict):
         return _row(self.name)
 
     @pydantic.model_validator(mode="after")
+    def _labels_move_something(self) -> "Regime":
+        if (self.data == "nothing") != (self.trainable.moves == "nothing"):
+            raise ValueError("data is nothing exactly where moves is nothing")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _finish_follows_training(self) -> "Regime":
         if self.finish == "refit" and not self.trains:
             raise ValueError("finish: refit must follow a network's training")

@@ -13,6 +13,7 @@ import numpy as np
 from kphotoz import adapters, backend, data, models
 from kphotoz.errors import InputError, told
 from kphotoz.kernels.head import last_linear
+from kphotoz.recipes import Recipe
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.forest import PhotometryForest
 from kphotoz.regimes.frozen import split
@@ -43,9 +44,8 @@ class Result:
         return loop.predict(self.model, sample)
 
 
-def settings_of(regime: Regime, experiment: Experiment, **changes: float) -> Training:
+def settings_of(regime: Regime, recipe: Recipe, **changes: float) -> Training:
     """Returns the training settings: recipe, adaptation, the regime's row, changes."""
-    recipe = experiment.recipe
     fields = recipe.training.model_dump()
     if regime.trainable.start == "base":
         fields |= recipe.adaptation
@@ -86,7 +86,7 @@ def run(
     Raises:
         InputError: a frozen weight moved, or an adapter factor did not.
     """
-    settings = settings or settings_of(regime, experiment)
+    settings = settings or settings_of(regime, experiment.recipe)
     start = time.monotonic()
     keras.utils.set_random_seed(seed)
     if regime.trainable.moves == "nothing":

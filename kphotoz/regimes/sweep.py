@@ -11,7 +11,8 @@ from kphotoz.training.settings import Training
 __all__ = ["expand"]
 
 _MOST = 1000  # variants of one regime; our choice
-_OF_ADAPTERS = ["rank", "alpha", "dropout", "targets"]
+_OF_ADAPTERS = ["rank", "alpha", "dropout", "targets", "dora", "factors"]
+_OF_REFITS = ["loss", "label_clamp"]
 
 
 def expand(
@@ -26,8 +27,8 @@ def expand(
 
     Args:
         regimes: list of Regime.
-        sweep: dict of "REGIME.FIELD" to values. A field is one of the slot `trainable`
-            (rank, alpha, targets, …) or of the training settings.
+        sweep: dict of "REGIME.FIELD" to values. A field is one of an adapter (rank,
+            alpha, targets, …), `batch_norm`, or one of the training settings.
         overrides: dict of regime to a recipe's overrides of its slots.
 
     Raises:
@@ -97,7 +98,9 @@ def _check_effect(regime: Regime, field: str) -> None:
     fields = list(Training.model_fields) if regime.trains else []
     fields += ["batch_norm"] if regime.trains else []
     fields += _OF_ADAPTERS if moves == "lora" else []
-    if _slot(field) == "trainable" and field in ("start", "moves") or field in fields:
+    fields += _OF_REFITS if moves == "refit" else []
+    _slot(field)  # a field at all
+    if field in fields:
         return
     raise InputError(
         f"Wanted: a field that changes {regime.name}, which moves {moves}: "

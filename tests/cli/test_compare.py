@@ -141,6 +141,25 @@ def test_wrong_input_is_told_in_one_line(
 
 
 @pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("--set=adaptation.epoch=3", "epoch"),
+        ("--set=overrides.full.training.epoch=3", "epoch"),
+        ("--sweep=full.batch_size=0,64", "batch_size"),
+        ("--set=search.learning_rate=[fast]", "learning_rate"),
+    ],
+)
+def test_wrong_settings_of_one_regime_are_told_before_anything_is_trained(
+    kphotoz, surveys, tiny, tmp_path, setting, words
+):
+    out = tmp_path / "run"
+    arguments = [*surveys["data"], *surveys["source"], *tiny, "--regimes=full", setting]
+    with pytest.raises(InputError, match=f"Training settings of (base|full).*{words}"):
+        kphotoz("compare", *arguments, "--out", out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["compare", "--quick", "--full"],

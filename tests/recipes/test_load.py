@@ -36,6 +36,7 @@ def test_dump_holds_every_default_and_loads_to_the_same_recipe(tmp_path):
         ({"settings": ["seeds"]}, "--set key=value"),
         ({"settings": ["fractions=[0, 1]"]}, "fractions must lie in (0, 1]"),
         ({"settings": ["label_range=[4, 0]"]}, "low < high"),
+        ({"settings": ["search.learning_rate=[]"]}, "learning_rate needs values"),
         ({"profiles": ["fulll"]}, "Did you mean full"),
     ],
 )
@@ -43,6 +44,11 @@ def test_wrong_recipes_are_told_in_one_line_with_the_nearest_name(arguments, wor
     with pytest.raises(InputError) as caught:
         recipes.load(**arguments)
     assert words in str(caught.value)
+
+
+def test_an_empty_mapping_takes_the_place_of_a_full_one():
+    assert recipes.load(profiles=["full"]).search
+    assert recipes.load(profiles=["full"], settings=["search={}"]).search == {}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
-import types
-
 import numpy as np
 import pytest
 
-from kphotoz.comparison import write
-from kphotoz.comparison.deployment import neighbour_weights
+from kphotoz import recipes
 from kphotoz.errors import InputError
+from kphotoz.regimes.deployment import neighbour_weights
+from kphotoz.regimes.experiment import Experiment
 
 
 def test_weights_approach_the_ratio_of_two_known_densities():
@@ -53,14 +52,11 @@ def test_too_few_test_objects_are_refused():
 def test_how_deep_a_catalogue_is_decides_no_weight(make_catalog, monkeypatch):
     test, alike, shallow = (make_catalog(200) for _ in range(3))
     shallow._parts[0][0].inputs[..., 1] *= 30
-    deployment = types.SimpleNamespace(like="catalog/other", sample="target")
-    experiment = types.SimpleNamespace(
-        recipe=types.SimpleNamespace(deployment=deployment),
-        tests=lambda: {"target": test},
-    )
+    deployment = {"like": "catalog/other", "sample": "target"}
+    recipe = recipes.load(overlay={"deployment": deployment})
     found = []
     for other in (alike, shallow):
         monkeypatch.setattr("kphotoz.data.open_survey", lambda _, x=other: {"test": x})
-        found.append(write._deployment_weights(experiment))
+        found.append(Experiment(recipe, None, {"test": test}).deployment_weights)
     np.testing.assert_array_equal(found[0].values, found[1].values)
     assert found[1].unsupported == 0  # the same objects

@@ -1,5 +1,4 @@
 import dataclasses
-import types
 
 import numpy as np
 import pytest
@@ -79,14 +78,14 @@ def test_deployment_on_a_missing_source_or_truth_is_refused_with_the_remedy(targ
         Experiment(RECIPE, target, target)._check_deployment()
 
 
-def resembling(monkeypatch, target, survey, **facts):
-    """Checks an experiment whose target must resemble `survey`, but for some facts."""
-    info = dataclasses.replace(survey.info, **facts)
-    found = dict.fromkeys(target, types.SimpleNamespace(info=info))
-    monkeypatch.setattr("kphotoz.data.open_survey", lambda name: found)
+def weighted(monkeypatch, target, splits):
+    """Returns the weights of a target that must resemble a survey of these splits."""
+    monkeypatch.setattr("kphotoz.data.open_survey", lambda name: splits)
     deployment = {"like": "cutouts/sky", "sample": "target"}
     recipe = recipes.load(overlay={"deployment": deployment})
-    Experiment(recipe, None, target).check([])
+    experiment = Experiment(recipe, None, target)
+    experiment.check([])
+    return experiment.deployment_weights
 
 
 @pytest.mark.parametrize(
@@ -100,12 +99,15 @@ def resembling(monkeypatch, target, survey, **facts):
     ],
 )
 def test_a_deployment_survey_unlike_the_test_sample_is_refused(
-    monkeypatch, target, make_sample, facts, words
+    monkeypatch, make_sample, facts, words
 ):
-    other = make_sample(5, 1, tag="other")
-    resembling(monkeypatch, target, other)
+    mine, other = {"test": make_sample(15)}, make_sample(5, 1, tag="other")
+    splits = {"train": other.select([]), "test": other}  # a split may be empty
+    assert weighted(monkeypatch, mine, splits).values.shape == (15,)
+    store, rows = other._parts[0]
+    store.info = dataclasses.replace(other.info, **facts)
     with pytest.raises(InputError, match=words) as caught:
-        resembling(monkeypatch, target, other, **facts)
+        weighted(monkeypatch, mine, splits)
     assert "\n" not in str(caught.value) and "--deploy" in str(caught.value)
 
 
@@ -182,13 +184,12 @@ def test_more_folds_than_objects_are_refused_with_the_remedy(make_catalog):
         _ = Experiment(recipe, None, splits).folds
 
 
-def test_impossible_training_settings_are_told_in_one_line(make_catalog):
+def test_impossible_training_settings_are_told_in_one_line():
     from kphotoz.regimes import select
     from kphotoz.regimes.run import settings_of
 
-    splits = {"train": make_catalog(5, tag="a")}
     wrong = {"full": {"training": {"epochs": "a", "batch_size": 0}}}
     (regime,) = select(["full"], wrong, has_source=True)
     with pytest.raises(InputError, match="epochs: .*not 'a'; batch_size: .*") as caught:
-        settings_of(regime, Experiment(recipes.load(), splits, splits))
+        settings_of(regime, recipes.load())
     assert "http" not in str(caught.value) and "\n" not in str(caught.value)

@@ -35,6 +35,13 @@ def test_regimes_that_need_a_source_are_refused_without_one():
         regimes.select(["zero_shot", "from_scratch", "lora"], {}, has_source=False)
 
 
+@pytest.mark.parametrize("name", ["zero_shot", "full"])
+def test_labels_without_what_moves_are_refused_and_the_reverse(name):
+    slots = {"zero_shot": {"trainable": {"moves": "last"}}, "full": {"data": "nothing"}}
+    with pytest.raises(InputError, match="data is nothing exactly where moves is"):
+        regimes.select([name], {name: slots[name]}, has_source=True)
+
+
 def test_a_regime_named_twice_is_run_once():
     chosen = regimes.select(["full", "lora", "full"], {}, has_source=True)
     assert [regime.name for regime in chosen] == ["full", "lora"]

@@ -73,14 +73,16 @@ def test_a_frozen_weight_that_moves_stops_the_run(experiment, base):
 
 
 def test_settings_of_a_regime_override_the_recipe(experiment):
-    paper = settings_of(regimes.get("transfer_paper"), experiment, learning_rate=0.1)
+    paper = settings_of(
+        regimes.get("transfer_paper"), experiment.recipe, learning_rate=0.1
+    )
     assert paper.learning_rate == 1e-8
-    assert settings_of(regimes.get("full"), experiment).epochs == 2
+    assert settings_of(regimes.get("full"), experiment.recipe).epochs == 2
 
 
 def test_unknown_training_settings_are_refused(experiment):
     with pytest.raises(InputError, match="fields of `training`"):
-        settings_of(regimes.get("full"), experiment, learning_rat=0.1)
+        settings_of(regimes.get("full"), experiment.recipe, learning_rat=0.1)
 
 
 def test_the_forest_beats_the_mean_redshift(experiment):

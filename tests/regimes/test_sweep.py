@@ -59,6 +59,8 @@ def test_what_cannot_be_swept_is_told(sweep, message):
         ("full.targets", "batch_norm"),
         ("random_forest.epochs", "it has none"),
         ("zero_shot.batch_norm", "it has none"),
+        ("zero_shot.moves", "it has none"),
+        ("full.start", "epochs"),
     ],
 )
 def test_fields_that_change_nothing_are_refused(key, there):
@@ -71,6 +73,9 @@ def test_fields_that_change_nothing_are_refused(key, there):
 def test_fields_that_change_something_are_swept():
     sweep = {"full.learning_rate": [0.1, 0.2], "lora.targets": ["conv", "head"]}
     assert len(expand(regimes("full", "lora"), sweep, {})) == 4
+    sweep = {"lora.dora": [False, True], "lora.factors": ["zero", "pissa"]}
+    sweep |= {"conjugate_kernel.loss": ["hsc", "robust"]}
+    assert len(expand(regimes("lora", "conjugate_kernel"), sweep, {})) == 6
 
 
 def test_a_sweep_without_end_is_refused():
