@@ -3,12 +3,13 @@
     python -P _hdf5_probe.py SECONDS FILE [MEMBER OF A ZIP FILE]
 
 Ends with status 0, or with 3 and the reason on standard output; killed after so many
-seconds of computing, which other work does not shorten. Imports nothing of ours:
-starting must be quick.
+seconds of computing, which other work does not shorten, and kept below 2 GB of memory.
+Imports nothing of ours: starting must be quick.
 """
 
 import contextlib
 import math
+import pathlib
 import resource
 import sys
 import zipfile
@@ -18,7 +19,10 @@ import h5py
 _FLOOR = 1 << 26  # bytes; below it nothing is suspicious, and all is read
 _EXPANSION = 1100  # more than deflate can do
 _OBJECTS = 100_000
-_CHUNK = 1 << 30  # bytes
+_CHUNK = 1 << 29  # bytes
+# Addresses beyond those of the start: a chunk packed and unpacked, and some more. A
+# length in the file's own heap is believed, whatever it is.
+_ROOM = 7 << 28
 
 
 def main(path: str, member: str | None = None) -> None:
@@ -78,6 +82,10 @@ def _read(dataset: h5py.Dataset) -> None:
 if __name__ == "__main__":
     _, seconds, *arguments = sys.argv
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
+    with contextlib.suppress(OSError):  # no such file but on Linux
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + _ROOM
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
         main(*arguments)
     except Exception as error:

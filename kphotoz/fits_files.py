@@ -23,9 +23,15 @@ _BEGIN = b"SIMPLE  ="
 _BLOCK = 2880
 _HEADER = 4000  # blocks of a header; our choice
 _MOST = 999  # axes, and columns of a table; the FITS standard
+# Behind HIERARCH any name may stand, and astropy takes it as well.
 _CARD = re.compile(
-    rb"(BITPIX|NAXIS|PCOUNT|GCOUNT|TFIELDS|Z?NAXIS[0-9]+|ZNAXIS|ZBITPIX) *= *([^/]*)"
+    rb"(?:HIERARCH +)?(BITPIX|NAXIS|PCOUNT|GCOUNT|TFIELDS|Z?NAXIS[0-9]+|ZNAXIS|ZBITPIX"
+    rb"|ZTILE[0-9]+) *= *([^/]*)"
 )
+_PACKING = re.compile(rb"(?:HIERARCH +)?ZCMPTYPE *= *'?([^'/]*)")
+_BELOW_0 = re.compile(rb"(?:HIERARCH +)?(ZVAL[0-9]+) *= *-")
+# Damage makes the decoders of the others (HCOMPRESS, PLIO) write where they must not.
+_UNPACKED = (b"RICE_1", b"RICE_ONE", b"GZIP_1", b"GZIP_2", b"NOCOMPRESS")
 
 
 def open_checked(path: str | os.PathLike) -> BinaryIO:
@@ -33,7 +39,7 @@ def open_checked(path: str | os.PathLike) -> BinaryIO:
 
     Raises:
         ValueError: it does not begin as FITS does; a header has no end, or declares
-            more than the file holds.
+            more than the file holds; an image is packed by HCOMPRESS or PLIO.
         OSError: it cannot be read.
     """
     stream = open_plain(path)
@@ -139,6 +145,12 @@ def _cards(stream: BinaryIO) -> list[bytes] | None:
 def _numbers(cards: list[bytes]) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for card in cards:
+        packing = _PACKING.match(card)
+        if packing is not None and packing[1].strip() not in _UNPACKED:
+            name = packing[1].strip().decode("latin1")
+            raise ValueError(f"an image is packed by {name}, not by RICE or GZIP")
+        if (parameter := _BELOW_0.match(card)) is not None:
+            raise ValueError(f"{parameter[1].decode()} is below 0")
         found = _CARD.match(card)
         if found is None:
             continue

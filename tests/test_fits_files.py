@@ -84,6 +84,45 @@ def test_null_of_a_column_is_its_stored_number(
     assert found.tolist() == wanted
 
 
+def _packed(path, packing):
+    image = np.random.default_rng(0).normal(1, 0.2, (16, 16)).astype("f4").round(2)
+    packed = fits.CompImageHDU(image, compression_type=packing)
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
+
+
+@pytest.mark.parametrize("behind", [b"", b"HIERARCH "])
+@pytest.mark.parametrize(
+    ("card", "value", "told"),
+    [
+        # Each of them crashes the decoder.
+        (b"ZVAL2", b"-1", "ZVAL2 is below 0"),
+        (b"ZTILE1", b"-1", "ZTILE1 is -1"),
+        (b"ZCMPTYPE", b"'HCOMPRESS_1'", "packed by HCOMPRESS_1, not by RICE"),
+        (b"ZCMPTYPE", b"'PLIO_1  '", "packed by PLIO_1"),
+    ],
+)
+def test_what_would_crash_the_decoder_of_images_is_refused(
+    tmp_path, card, value, told, behind
+):
+    path = tmp_path / "a.fits"
+    _packed(path, "RICE_1")
+    open_checked(path).close()
+    content = bytearray(path.read_bytes())
+    at = content.index(card.ljust(8) + b"= ")
+    content[at : at + 80] = (behind + card.ljust(8) + b"= " + value).ljust(80)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=told):
+        open_checked(path)
+
+
+@pytest.mark.parametrize("packing", ["RICE_1", "GZIP_1", "GZIP_2", "NOCOMPRESS"])
+def test_images_of_safe_packings_pass(tmp_path, packing):
+    path = tmp_path / "a.fits"
+    _packed(path, packing)
+    with open_checked(path) as stream, fits.open(stream) as found:
+        assert found[1].data.shape == (16, 16)
+
+
 def test_a_header_without_end_is_refused(tmp_path):
     path = tmp_path / "a.fits"
     path.write_bytes(b"SIMPLE  =                    T".ljust(80) + b" " * 80 * 200_000)

@@ -1,5 +1,8 @@
 """HDF5 files that libhdf5 does not survive, or that say more than they hold."""
 
+import resource
+import struct
+
 import h5py
 import numpy as np
 import pytest
@@ -76,6 +79,19 @@ def test_a_chunk_that_fills_the_memory_is_refused(tmp_path):
         images.attrs["bands"] = "g,r"
         file["redshift"] = np.ones(4)
     refused(path, "chunks of 2048000000 bytes")
+
+
+def test_a_text_that_declares_more_than_the_memory_is_refused(tmp_path):
+    path = write(tmp_path / "a.h5")
+    content = bytearray(path.read_bytes())
+    place = struct.pack("<IQI", 3, content.index(b"GCOL"), 1)  # of the 3 bytes "g,r"
+    at = content.index(place)
+    content[at : at + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    refused(path, "memory|heap")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert after < max(before, 2 << 20)  # KiB
 
 
 def test_values_kept_in_other_files_are_refused(tmp_path):

@@ -1,10 +1,7 @@
 import hashlib
-import types
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="session")
@@ -79,51 +76,3 @@ def tiny(survey_folder):
     builder = TinySky(data_dir=survey_folder)
     build_survey(builder)
     return open_builder(builder, "tiny_sky")
-
-
-# Where and what to change: kind, position as a share of the file, length, bytes.
-CHANGES = st.lists(
-    st.tuples(
-        st.sampled_from(["flip", "cut", "double", "write", "end"]),
-        st.floats(0, 1, exclude_max=True),
-        st.integers(1, 40),
-        st.binary(min_size=1, max_size=8),
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-def quick(examples):
-    """Returns Hypothesis' settings by which every run tries the same examples."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-def mutated(content, changes):
-    """Returns bytes with the changes made."""
-    content = bytearray(content)
-    for kind, share, length, new in changes:
-        at = int(share * len(content))
-        if kind == "flip" and content:
-            content[at] ^= new[0] or 1
-        elif kind == "cut":
-            del content[at : at + length]
-        elif kind == "double":
-            content[at:at] = content[at : at + length]
-        elif kind == "write":
-            content[at : at + len(new)] = new
-        elif kind == "end":
-            del content[at:]
-    return bytes(content)
-
-
-@pytest.fixture(scope="session")
-def damage():
-    """Changes of a file's bytes, as Hypothesis finds them: CHANGES, quick, mutated."""
-    return types.SimpleNamespace(CHANGES=CHANGES, quick=quick, mutated=mutated)
