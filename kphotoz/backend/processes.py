@@ -10,6 +10,8 @@ import threading
 from collections.abc import Mapping
 from multiprocessing.context import BaseContext
 
+from kphotoz.errors import InputError
+
 __all__ = [
     "import_quietly",
     "prepare_workers",
@@ -36,6 +38,9 @@ def import_quietly() -> None:
 
     They write these to the file descriptor itself, before any log level applies.
     Exceptions still come through.
+
+    Raises:
+        InputError: the backend is JAX, which is not installed.
     """
     with open(os.devnull, "w") as nothing:
         sys.stderr.flush()
@@ -44,6 +49,13 @@ def import_quietly() -> None:
         try:
             for name in ("keras", "tensorflow"):
                 importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != "jax":
+                raise
+            raise InputError(
+                "Wanted: JAX for the backend jax. Received: none installed. Install it "
+                "with pip install 'kphotoz[jax]', or choose --backend tensorflow."
+            ) from error
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import keras
 import pytest
@@ -51,3 +53,18 @@ def test_backends_are_prepared_before_a_command_is_looked_for(monkeypatch):
     monkeypatch.setattr(main.signal, "signal", lambda *_: None)
     main.main()
     assert seen == ["prepared", "ran"]
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("fit", "--out=/proc/none")])
+def test_a_backend_that_is_not_installed_is_told_in_one_line(words):
+    code = (
+        "import sys; sys.modules['jax'] = None\n"  # as if it were not installed
+        f"sys.argv = ['kphotoz', *{words!r}, '--backend=jax']\n"
+        "from kphotoz_cli.main import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("Error: Wanted: JAX") and "kphotoz[jax]" in line
