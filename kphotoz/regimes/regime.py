@@ -221,6 +221,6 @@ def select(
         raise InputError(
             "Wanted: a source survey for regimes that start from a base model or train "
             f"on the union. Received: none, with regimes {', '.join(needy)}. "
-            "Give --source, or choose --regimes from_scratch,random_forest."
+            "Give --source, or a regime that needs none, such as from_scratch."
         )
     return regimes
