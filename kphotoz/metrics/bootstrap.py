@@ -127,8 +127,8 @@ def over_seeds(
     """Returns the mean over trained models of a metric; errors from objects and seeds.
 
     Each draw takes n objects, the same for every model, and seeds - 1 of the models:
-    one fewer makes the variance of their mean unbiased. With one model the error holds
-    objects only, and the note says so.
+    one fewer makes the variance of their mean unbiased. With one model (`seeds` of the
+    estimate is 1) the error holds objects only.
 
     Args:
         metric: str, a key of `metrics.POINT`.
