@@ -77,8 +77,16 @@ def survey_files(
     names = [name.format(sizes[0]) for name in NAMES[survey]]
     raise InputError(
         f"Wanted: {', '.join(names)} in {_default_folder(builder, survey)} (or another "
-        f"folder, named by {MANUAL_DIR} or --option manual_dir=FOLDER). Received: none "
-        f"of them. They come from {SOURCES[survey]}."
+        f"folder, named by {MANUAL_DIR} or {_option('manual_dir', 'FOLDER')}). "
+        f"Received: none of them. They come from {SOURCES[survey]}."
+    )
+
+
+def _option(name: str, value: str) -> str:
+    """Returns how commands take an option of a survey."""
+    return (
+        f"--option {name}={value} (`fit` and `compare`: "
+        f"--set source.options.{name}={value}, or target.options)"
     )
 
 
@@ -101,7 +109,7 @@ def _folders(
     gone = [path for path in paths if not path.is_dir()]
     if gone:
         raise InputError(
-            f"Wanted: a folder in {MANUAL_DIR} or --option manual_dir. Received: "
+            f"Wanted: a folder in {MANUAL_DIR} or the option manual_dir. Received: "
             f"{gone[0]}, not there. Correct it, or leave it out."
         )
     return [folder for path in paths for folder in (path / survey, path)]
@@ -144,7 +152,7 @@ def _download(
         raise InputError(
             f"Wanted: {', '.join(names)} from {base}. Received: {reason}. Download "
             f"them by other means into a folder named by {MANUAL_DIR}, or name "
-            "another address with --option mirror=ADDRESS."
+            f"another address with {_option('mirror', 'ADDRESS')}."
         ) from error
     return [
         SurveyFile(epath.Path(path), survey, split)

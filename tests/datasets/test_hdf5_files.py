@@ -141,6 +141,7 @@ def test_missing_files_are_named_with_their_place_and_source(manual, monkeypatch
     told = refuse(manual, "transfer_z", "images_127", match="transferz_5x127x127_TEST")
     assert "tfds/downloads/manual/transfer_z" in told.replace("\\", "/")
     assert "zenodo.org/records/16989604" in told and "KPHOTOZ_MANUAL_DIR" in told
+    assert "--set source.options.manual_dir=FOLDER" in told  # as fit and compare do
     train.unlink()
     test.unlink()
     # combined_z says so before it downloads the other half.
