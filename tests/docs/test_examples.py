@@ -8,6 +8,7 @@ import shlex
 import click
 import pytest
 
+from kphotoz.data.specs import make_spec
 from kphotoz_cli.main import group
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -46,6 +47,19 @@ def test_python_of_a_page_runs_from_top_to_bottom(codes, tmp_path, monkeypatch):
     names = {"__name__": "document"}
     for number, code in enumerate(codes):
         exec(compile(code, f"block {number}", "exec"), names)
+
+
+def test_description_of_a_survey_is_read(tmp_path):
+    (text,) = (
+        text
+        for kind, text in BLOCK.findall((ROOT / "docs" / "own_data.md").read_text())
+        if kind == "yaml"
+    )
+    (tmp_path / "survey.yaml").write_text(text)
+    spec = make_spec(tmp_path / "survey.yaml", name="stamps")
+    assert spec.file == tmp_path / "stamps" and spec.title == "stamps"
+    assert spec.keys["image"] == "{id}-{band}.fits"
+    spec.check_photometry()
 
 
 def named_tests():
