@@ -6,9 +6,13 @@ import re
 import shlex
 
 import click
+import keras
+import numpy as np
 import pytest
 
+from kphotoz import adapters
 from kphotoz.data.specs import make_spec
+from kphotoz.training.run_folder import RunFolder
 from kphotoz_cli.main import group
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -41,9 +45,25 @@ def commands():
     return found
 
 
+def write_run(folder):
+    """Writes what the quickstart has trained: runs/base, runs/lora; and new.npz."""
+    inputs = keras.Input((16, 16, 5))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    base = keras.Model(inputs, keras.layers.Dense(1, name="redshift")(x))
+    for name in ("base", "lora"):
+        (folder / "runs" / name).mkdir(parents=True)
+    base.save(folder / "runs" / "base" / "model.keras")
+    model = adapters.apply(base, rank=1, allow_full_rank=True)
+    RunFolder(folder / "runs" / "lora").save_adapter(model, folder / "runs" / "base")
+    images = np.random.default_rng(0).normal(size=(9, 5, 16, 16)).astype("float32")
+    np.savez(folder / "new.npz", images=images)
+
+
 @pytest.mark.parametrize("codes", examples())
 def test_python_of_a_page_runs_from_top_to_bottom(codes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    write_run(tmp_path)
     names = {"__name__": "document"}
     for number, code in enumerate(codes):
         exec(compile(code, f"block {number}", "exec"), names)
