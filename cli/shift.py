@@ -21,7 +21,8 @@ from kphotoz_cli.file_options import FileOptions, find_sources, reading_options
 @click.option("--rows", type=click.IntRange(min=20), default=1000, show_default=True,
               help="The most objects of a sample to test.")  # fmt: skip
 @click.option("--permutations", type=click.IntRange(min=40), default=999,
-              show_default=True, help="Relabellings of a test.")  # fmt: skip
+              show_default=True,
+              help="Relabellings of a test; 199 for the Fréchet distance.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of rows, relabellings and random weights.")  # fmt: skip
 @reading_options

@@ -45,8 +45,9 @@ class Settings:
 
     Args:
         layer: str or None. Whose outputs. [default: what the last layer reads]
-        rows: int >= 20. The most objects of a sample that tests look at.
-        permutations: int >= 40.
+        rows: int >= 20. The most objects of a sample that tests look at; MMD looks at
+            1,000 at most.
+        permutations: int >= 40. Relabellings; the Frechet test always takes 199.
         seed: int.
     """
 
