@@ -1,5 +1,6 @@
 """What a user says about a file of cutouts: where things are and what they mean."""
 
+import pathlib
 from typing import ClassVar, Literal
 
 from kphotoz.data.survey_spec import (
@@ -47,3 +48,10 @@ class FileSpec(SurveySpec):
         """Returns the fields that must be declared, or said to be unknown."""
         pixels = ("pixel_scale", "unit", "zero_point", "psf_fwhm")
         return (*pixels, *super().asked())
+
+    def _files(self) -> dict[pathlib.PurePath, pathlib.Path | bytes]:
+        """Returns what is read, the table of a folder wherever it is."""
+        found = super()._files()
+        if self.table is not None and self.file.is_dir():
+            found.setdefault(pathlib.PurePath(self.table), self.file / self.table)
+        return found

@@ -210,7 +210,7 @@ class SurveySpec(pydantic.BaseModel):
         """Returns the SHA-256 of the file's bytes and of what is said about it.
 
         The path plays no part: a moved file is the same survey. Nor do hidden files in
-        a folder, which are no part of a survey.
+        a folder, which are no part of a survey. Links in it are followed.
 
         Raises:
             InputError: the file is missing or unreadable.
@@ -218,27 +218,52 @@ class SurveySpec(pydantic.BaseModel):
         said = self.model_dump(mode="json", exclude={"file", "name"})
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
         try:
-            if not self.file.is_dir():
-                files = [self.file]
-            else:
-                files = [path for path in self.file.rglob("*") if self._counts(path)]
-            for path in sorted(files):
-                with open(path, "rb") as file:
-                    content = hashlib.file_digest(file, "sha256")
+            for name, found in sorted(self._files().items()):
                 if self.file.is_dir():
-                    digest.update(str(path.relative_to(self.file)).encode())
-                digest.update(content.digest())
+                    digest.update(os.fsencode(name))
+                digest.update(found if isinstance(found, bytes) else _hashed(found))
         except OSError as error:
             raise InputError(
-                f"Wanted: {self.KIND}. Received: {self.file}: "
+                f"Wanted: {self.KIND}. Received: {error.filename or self.file}: "
                 f"{error.strerror or error}. Check the path."
             ) from error
         return digest.hexdigest()
 
-    def _counts(self, path: pathlib.Path) -> bool:
-        """Returns whether it is a file that is not hidden, as half-written ones are."""
-        parts = path.relative_to(self.file).parts
-        return path.is_file() and not any(part.startswith(".") for part in parts)
+    def _files(self) -> "_Files":
+        """Returns what is read, by its name in the folder if it is one."""
+        if self.file.is_dir():
+            return _files_in(self.file)
+        return {pathlib.PurePath(self.file.name): self.file}
+
+
+_Files = dict[pathlib.PurePath, pathlib.Path | bytes]
+
+
+def _files_in(top: pathlib.Path) -> _Files:
+    """Returns files that are not hidden, by name, through links to folders as well.
+
+    A folder is entered once, for links may lead in circles; where another link leads
+    to it stands the name by which it was entered.
+    """
+    found: _Files = {}
+    entered: dict[str, bytes] = {}
+    for folder, inner, files in os.walk(top, followlinks=True):
+        name = pathlib.PurePath(folder).relative_to(top)
+        itself = os.fsencode(name)
+        first = entered.setdefault(os.path.realpath(folder), itself)
+        if first != itself:
+            found[name] = first
+            inner.clear()
+            continue
+        inner[:] = sorted(one for one in inner if not one.startswith("."))
+        paths = (pathlib.Path(folder, one) for one in files if not one.startswith("."))
+        found |= {name / path.name: path for path in paths if path.is_file()}
+    return found
+
+
+def _hashed(path: pathlib.Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def overlaid(known: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from kphotoz.data.file_spec import FileSpec
@@ -109,6 +111,43 @@ def test_digest_leaves_out_what_is_hidden_in_a_folder(tmp_path):
     (folder / "deep" / "a.fits").write_bytes(b"content")
     (folder / "b.fits").write_bytes(b"half")
     assert spec.digest() != before
+
+
+def test_digest_changes_with_what_lies_outside_of_the_folder(tmp_path):
+    folder, outside = tmp_path / "cutouts", tmp_path / "elsewhere"
+    (outside / "deep").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "linked").symlink_to(outside)
+    (outside / "circle").symlink_to(folder)
+    tables = ("../elsewhere.csv", str(tmp_path / "other.csv"), ".hidden.csv")
+    read = [outside / "deep" / "a.fits", *(folder / table for table in tables)]
+    for path in read:
+        path.write_bytes(b"content")
+    for table, path in zip((None, *tables), read, strict=True):
+        spec = FileSpec.create(file=folder, table=table)
+        before = spec.digest()
+        assert spec.digest() == before
+        path.write_bytes(b"Content")
+        assert spec.digest() != before, path
+    with pytest.raises(InputError, match="none.csv: No such file.*Check the path"):
+        FileSpec.create(file=folder, table="none.csv").digest()
+
+
+def test_digest_tells_which_folder_a_link_leads_to(tmp_path):
+    for name in ("a", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.fits").write_bytes(name.encode())
+    found = []
+    for target in ("a", "c"):
+        (tmp_path / "z").unlink(missing_ok=True)
+        (tmp_path / "z").symlink_to(target)
+        found.append(FileSpec.create(file=tmp_path).digest())
+    assert found[0] != found[1]
+
+
+def test_a_name_that_is_no_text_has_a_digest(tmp_path):
+    (tmp_path / os.fsdecode(b"g\xe9.fits")).write_bytes(b"content")
+    assert len(FileSpec.create(file=tmp_path).digest()) == 64
 
 
 @pytest.mark.parametrize(
