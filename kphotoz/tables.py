@@ -11,7 +11,10 @@ from kphotoz.errors import InputError, unknown
 from kphotoz.fits_files import open_checked, open_plain, stored_nulls
 from kphotoz.untrusted import damaged
 
-__all__ = ["column", "read_table"]
+__all__ = ["MISSING", "column", "read_table"]
+
+# What stands in text for a number that is missing.
+MISSING = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "--")
 
 
 def read_table(
@@ -102,9 +105,8 @@ def _read_csv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]
 
     tabs = ".tsv" in path.name.lower()
     options = csv.ParseOptions(delimiter="\t" if tabs else ",")
-    missing = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "--"]
     convert = csv.ConvertOptions(
-        null_values=missing,
+        null_values=MISSING,
         strings_can_be_null=False,
         column_types=dict.fromkeys(text, pyarrow.string()),
     )

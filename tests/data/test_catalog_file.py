@@ -13,6 +13,7 @@ from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.readers import CatalogFile
 from kphotoz.data.readers.text_table import ECSVTable
 from kphotoz.errors import InputError
+from kphotoz.tables import MISSING
 
 FORMATS = ("csv", "tsv", "ecsv", "fits", "parquet")
 
@@ -106,6 +107,21 @@ def test_entries_of_array_columns_are_bands(opened, catalogs, suffix):
     with pytest.raises(InputError, match=r"'mag\[I\]'"):
         wrong = {"magnitudes": ["mag", "mag[1]", "mag[2]"]}
         opened(table, suffix, said | wrong, **arrays)
+
+
+@pytest.mark.parametrize("word", [word for word in MISSING if word])
+def test_words_for_missing_numbers_are_missing_however_deep(opened, catalogs, word):
+    table = catalogs.columns(5000)
+    table = {name: column.astype(object) for name, column in table.items()}
+    table["mag_g"][4990], table["zspec"][4991] = f" {word} ", word
+    file = opened(table)
+    photometry, flags = whole(file, 4096)
+    assert np.isnan(photometry[4990, 0, 0]) and not flags[4990]
+    assert np.isnan(file.table["redshift"][4991])
+    assert np.isnan(photometry[..., 0]).sum() == 1
+    with pytest.raises(InputError, match="'none at all' in row 4990"):
+        table["mag_g"][4990] = "none at all"
+        whole(opened(table), 4096)
 
 
 def test_lists_of_unequal_length_are_refused(opened, catalogs):

@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 
 from kphotoz.errors import InputError
+from kphotoz.tables import MISSING
 
 __all__ = ["flag_pixels", "flag_redshifts", "numbers", "text", "without_sentinels"]
 
@@ -42,7 +43,7 @@ def text(column: np.ndarray, what: str) -> np.ndarray:
 
 
 def numbers(column: np.ndarray, what: str, first: int = 0) -> np.ndarray:
-    """Returns a column as float64; empty cells are NaN.
+    """Returns a column as float64; empty cells and words such as "N/A" are NaN.
 
     Args:
         column: (n,) numbers, or text that holds numbers.
@@ -63,7 +64,7 @@ def numbers(column: np.ndarray, what: str, first: int = 0) -> np.ndarray:
     for row, cell in enumerate(column.tolist()):
         if isinstance(cell, bytes):
             cell = cell.decode("utf-8", "replace")
-        if cell is None or (isinstance(cell, str) and not cell.strip()):
+        if cell is None or (isinstance(cell, str) and cell.strip() in MISSING):
             continue
         try:
             values[row] = float(cell)
