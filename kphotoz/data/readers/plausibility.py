@@ -15,7 +15,7 @@ _ODD = (0.0, 45.0)  # single magnitudes outside are sentinels, which are few, or
 _ODD_SHARE, _ODD_COUNT = 0.01, 3
 _LIKE = (8.0, 40.0)  # where the middle 98 % of magnitudes lie, …
 _SPREAD = 2.5  # … the largest of which is never so much larger than the smallest
-_ENOUGH = 10  # rows needed to say so
+_ENOUGH = 10  # rows needed to say so, and for a colour: single objects may be odd
 # Median |flux|/error in the best band; noise alone has 0.67.
 _LEAST_RATIO = 0.5
 
@@ -66,9 +66,12 @@ def check_magnitudes(spec: CatalogSpec, photometry: np.ndarray) -> None:
     Raises:
         InputError: a median magnitude or colour is impossible; says all of them.
     """
-    magnitudes = to_magnitudes(photometry)
+    flux, error = photometry[..., 0], photometry[..., 1]
+    # What noise alone measured has no magnitude; without an error all counts.
+    magnitudes = np.where(flux < error, np.nan, to_magnitudes(photometry))
     medians = [_median(column) for column in magnitudes.T]
-    colours = [_median(column) for column in (magnitudes[:, :-1] - magnitudes[:, 1:]).T]
+    colours = magnitudes[:, :-1] - magnitudes[:, 1:]
+    colours = [_median(column, _ENOUGH) for column in colours.T]
     low, high = _MAGNITUDES
     if all(not median < low and not median > high for median in medians):
         if all(not abs(colour) > _COLOUR for colour in colours):
@@ -123,6 +126,7 @@ def tell_magnitudes(spec: CatalogSpec, photometry: np.ndarray) -> str:
     )
 
 
-def _median(values: np.ndarray) -> float:
+def _median(values: np.ndarray, least: int = 1) -> float:
+    """Returns the median of the finite values, NaN where there are fewer than least."""
     values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else np.nan
+    return float(np.median(values)) if len(values) >= least else np.nan
