@@ -56,9 +56,10 @@ def predict(
     """Writes a table with one row per input row, in order.
 
     Columns: `id`, `row` (position in its input), `z_pred`, `flag` ("" or why there is
-    no prediction, which is then NaN), the labels that the input has and, with several
-    inputs, `input`. All batches have one shape, so one engine gives the same bits for
-    the same inputs whatever file they come from. The table appears when it is whole.
+    no prediction, which is then NaN), the labels that any input has (NaN or "" where
+    another lacks them) and, with several inputs, `input`. All batches have one shape,
+    so one engine gives the same bits for the same inputs whatever file they come from.
+    The table appears when it is whole.
 
     Adapters are merged and batch normalisations folded first, in a copy: predictions
     are those of the model's own `predict` to about 1e-5, not to the last bit.

@@ -105,18 +105,20 @@ def predict_batch(
 
 
 def kinds(streams: list[Stream]) -> dict[str, str]:
-    """Returns the columns of predictions and their types, as writers take them."""
-    labels = [name for name in streams[0].table if name != "id"]
-    labels = [name for name in labels if all(name in s.table for s in streams)]
+    """Returns the columns of predictions and their types, as writers take them.
+
+    There is each label that any input has.
+    """
     found = {"id": "text", "row": "int64", "z_pred": "float32", "flag": "text"}
-    found |= {name: "text" if name == "group" else "float64" for name in labels}
+    for name in (name for stream in streams for name in stream.table):
+        found.setdefault(name, "text" if name == "group" else "float64")
     return found | ({"input": "text"} if len(streams) > 1 else {})
 
 
 def columns(
     stream: Stream, start: int, names: list[str], z_pred: np.ndarray, flags: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns columns of consecutive rows.
+    """Returns columns of consecutive rows; a label that the input lacks is NaN or "".
 
     Args:
         stream: where they come from.
@@ -132,7 +134,7 @@ def columns(
         "flag": flags,
         "input": np.full(len(z_pred), stream.name, object),
     }
-    return {
-        name: made[name] if name in made else stream.table[name][start:stop]
-        for name in names
-    }
+    made = {name: stream.table[name][start:stop] for name in stream.table} | made
+    made.setdefault("group", np.full(len(z_pred), "", object))
+    missing = np.full(len(z_pred), np.nan)
+    return {name: made.get(name, missing) for name in names}

@@ -136,6 +136,28 @@ def test_several_inputs_are_told_apart(make_file, tmp_path):
     assert table["z_pred"][:6] == table["z_pred"][6:]
 
 
+def test_labels_that_one_input_lacks_are_kept_for_the_others(make_file, tmp_path):
+    from astropy.table import Table
+
+    groups, redshifts = [*"abcdef"], np.linspace(0.1, 0.6, 6)
+    bare = make_file("npz", folder="bare", redshift=None, group=None)
+    full = make_file(
+        "npz", folder="full", redshift=redshifts, group=np.array(groups), magnitude=None
+    )
+    for inputs in ([bare, full], [full, bare]):
+        for suffix in ("parquet", "fits", "csv"):
+            run(inputs, tmp_path / f"p.{suffix}")
+        at = 6 * inputs.index(full)
+        has, lacks = slice(at, at + 6), slice(6 - at, 12 - at)
+        table = parquet(tmp_path / "p.parquet")
+        assert table["group"][has] == groups and set(table["group"][lacks]) == {""}
+        np.testing.assert_array_equal(table["redshift"][has], redshifts)
+        assert np.isnan(table["redshift"][lacks]).all()
+        other = Table.read(tmp_path / "p.fits")
+        np.testing.assert_array_equal(other["redshift"], table["redshift"])
+        assert other["group"].filled("").tolist() == table["group"]
+
+
 def test_other_bands_or_sizes_than_the_models_are_refused(make_file, tmp_path):
     with pytest.raises(InputError, match="'r', 'g'"):
         run([make_file("npz")], tmp_path / "p.csv", BandMeans("rgiz"))
