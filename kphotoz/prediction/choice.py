@@ -24,6 +24,7 @@ _PAYS = {3: 100_000, 2: 2_000_000}
 # precision. Our choice: a hundredth of the error of good redshifts, and what the 8 bits
 # of bfloat16 allow.
 _TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-2}
+_NOTHING = "no usable row among the first to compare OpenVINO with Keras"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ def choose(
     rows: int,
     batch_size: int,
     precision: str,
-    sample: Callable[[], np.ndarray],
+    sample: Callable[[], np.ndarray | None],
 ) -> Engine:
     """Returns the engine that predicts with a model.
 
@@ -66,7 +67,8 @@ def choose(
         batch_size: int. Rows in every batch.
         precision: "float32", or "mixed_bfloat16" to allow OpenVINO bfloat16 where the
             processor has it. Keras computes as the model was saved.
-        sample: function that returns a batch on which the two are compared.
+        sample: function that returns a batch on which the two are compared, or None
+            where no row can be used; "auto" is then Keras.
 
     Raises:
         InputError: an unknown engine, or OpenVINO is wanted and cannot be used.
@@ -88,7 +90,10 @@ def choose(
         half = precision == "mixed_bfloat16" and openvino_engine.has_bfloat16()
         precision = "bfloat16" if half else "float32"
         try:
-            return _agreeing(lean, keras_call, shapes, batch_size, precision, sample())
+            batch = sample()
+            if batch is None and wanted == "auto":
+                raise openvino_engine.Unusable(_NOTHING)
+            return _agreeing(lean, keras_call, shapes, batch_size, precision, batch)
         except openvino_engine.Unusable as error:
             if wanted == "openvino":
                 raise InputError(
@@ -146,18 +151,21 @@ def _agreeing(
     shapes: list[tuple[int, ...]],
     batch_size: int,
     precision: str,
-    sample: np.ndarray,
+    sample: np.ndarray | None,
 ) -> Engine:
     if len(shapes) > 1:
         raise openvino_engine.Unusable(f"inputs have several shapes, {shapes}")
     call = openvino_engine.openvino_call(model, shapes[0], batch_size, precision)
+    identity = openvino_engine.identity(precision)
+    if sample is None:
+        return Engine(call, identity, _NOTHING)
     difference = _difference(call(sample), keras_call(sample))
     precisions = {precision, keras_engine.identity(model)["precision"]}
     tolerance = max(_TOLERANCE[each] for each in precisions)
     found = f"differs from Keras by up to {difference:.1e} (1 + z) in a batch"
     if not difference <= tolerance:
         raise openvino_engine.Unusable(f"OpenVINO {found}, allowed are {tolerance:.0e}")
-    return Engine(call, openvino_engine.identity(precision), found)
+    return Engine(call, identity, found)
 
 
 def _difference(found: np.ndarray, wanted: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """What is predicted at once, and the columns that come of it."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from kphotoz.prediction.choice import Engine, choose
 __all__ = ["columns", "engine_for", "kinds", "predict_batch", "shards"]
 
 _BATCHES_IN_SHARD = 16  # a killed run repeats about so many batches; our choice
+_BATCHES_SEARCHED = 100  # for one on which engines can be compared; our choice
 
 
 def shards(streams: list[Stream], batch_size: int) -> list[tuple[int, int, int]]:
@@ -27,7 +29,7 @@ def shards(streams: list[Stream], batch_size: int) -> list[tuple[int, int, int]]
 def engine_for(
     model: Any, wanted: str, streams: list[Stream], batch_size: int, precision: str
 ) -> Engine:
-    """Returns the engine for all rows of streams, compared on the first batch.
+    """Returns the engine for all rows of streams, compared on the first batch of use.
 
     Args:
         model: keras.Model.
@@ -54,13 +56,16 @@ def engine_for(
     )
 
 
-def _sample(streams: list[Stream], batch_size: int) -> np.ndarray:
-    """Returns the first batch, in which rows that cannot be used are zeros."""
-    stream = next((one for one in streams if len(one)), None)
-    if stream is None:
-        return np.zeros((batch_size, *streams[0].input_shape), np.float32)
-    _, inputs, flags = next(stream.chunks(batch_size))
-    return _batch(inputs, flags == "", batch_size)
+def _sample(streams: list[Stream], batch_size: int) -> np.ndarray | None:
+    """Returns the first batch with a usable row, None where one is hard to find.
+
+    Rows in it that cannot be used are zeros.
+    """
+    batches = (found for one in streams for found in one.chunks(batch_size))
+    for _, inputs, flags in itertools.islice(batches, _BATCHES_SEARCHED):
+        if (flags == "").any():
+            return _batch(inputs, flags == "", batch_size)
+    return None
 
 
 def _batch(inputs: np.ndarray, usable: np.ndarray, batch_size: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from kphotoz import models
 from kphotoz.data.file_spec import FileSpec
 from kphotoz.errors import InputError
-from kphotoz.prediction import choice, openvino_engine, predict
+from kphotoz.prediction import choice, openvino_engine, predict, rows
 
 needs_openvino = pytest.mark.skipif(
     not openvino_engine.installed(), reason="the extra openvino is not installed"
@@ -252,6 +252,41 @@ def test_sources_of_several_shapes_are_left_to_keras(pretend, line):
         sample=lambda: inputs,
     )
     assert engine.identity["name"] == "keras" and "several shapes" in engine.why
+
+
+class Rows:
+    """A stream of rows of which those before `first` cannot be used."""
+
+    input_shape = (3, 2)
+
+    def __init__(self, inputs, first):
+        self.inputs, self.flags = inputs, np.full(len(inputs), "", object)
+        self.flags[:first] = "no_photometry"
+
+    def __len__(self):
+        return 10**9
+
+    def chunks(self, size, start=0):
+        for at in range(start, len(self.inputs), size):
+            yield at, self.inputs[at : at + size], self.flags[at : at + size]
+
+
+def test_engines_are_compared_on_rows_that_can_be_used(pretend, line, monkeypatch):
+    inputs = np.concatenate([pretend() for _ in range(3)])
+
+    def scaled(model, shape, batch_size, precision):
+        return lambda batch: 1.01 * batch[:, 0, :1]  # which zeros do not show
+
+    monkeypatch.setattr(openvino_engine, "openvino_call", scaled)
+    streams = [Rows(inputs, first=12), Rows(inputs, first=9)]
+    engine = rows.engine_for(line, "auto", streams, 4, "float32")
+    assert engine.identity["name"] == "keras" and "differs" in engine.why
+    engine = rows.engine_for(line, "auto", streams[:1], 4, "float32")
+    assert engine.identity["name"] == "keras" and "no usable row" in engine.why
+    engine = rows.engine_for(line, "openvino", streams[:1], 4, "float32")
+    assert engine.identity["name"] == "openvino" and "no usable row" in engine.why
+    monkeypatch.setattr(rows, "_BATCHES_SEARCHED", 5)  # it takes six to come so far
+    assert "no usable" in rows.engine_for(line, "auto", streams, 4, "float32").why
 
 
 def test_resume_refuses_another_engine(make_file, tmp_path, monkeypatch):
