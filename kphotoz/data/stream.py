@@ -2,6 +2,8 @@
 
 import abc
 import hashlib
+import pathlib
+import stat
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +15,7 @@ from kphotoz.data.split_store import COLUMNS, SplitStore
 from kphotoz.data.survey import build_survey, find_builder, survey_info
 from kphotoz.data.survey_info import SPLITS
 from kphotoz.data.survey_spec import SurveySpec
-from kphotoz.errors import unknown
+from kphotoz.errors import InputError, unknown
 
 __all__ = ["Stream", "open_stream"]
 
@@ -63,13 +65,56 @@ class Stream(abc.ABC):
     def digest(self) -> str:
         """Returns a hash of the content, in hexadecimal."""
 
+    def check_unchanged(self) -> None:  # noqa: B027  one's own stream need not know
+        """Checks that what is read is what was opened.
+
+        Raises:
+            InputError: it changed meanwhile.
+        """
+
+    def next_batch(
+        self,
+        chunks: Iterator[tuple[int, np.ndarray, np.ndarray]],
+        start: int,
+        size: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the next inputs and flags of chunks, whose number is checked.
+
+        Args:
+            chunks: iterator that `chunks` returned.
+            start: int. The first row.
+            size: int > 0. Rows in a chunk.
+
+        Raises:
+            InputError: there are fewer or more than the table promised.
+        """
+        rows = min(size, len(self) - start)
+        at, inputs, flags = next(chunks, (start, (), ()))
+        if (at, len(inputs), len(flags)) != (start, rows, rows):
+            raise changed(self.name, f"{len(inputs)} rows from row {at} on, not {rows}")
+        return inputs, flags
+
     @abc.abstractmethod
     def close(self) -> None:
         """Closes what is open."""
 
 
+def changed(name: str, how: str) -> InputError:
+    """Returns the error for an input that is another than when it was opened.
+
+    Args:
+        name: str. The input.
+        how: str. What differs.
+    """
+    return InputError(
+        f"Wanted: an input that stays as it is. Received: {name}, which changed while "
+        f"it was read ({how}). Predict again once nobody writes to it."
+    )
+
+
 class _FileStream(Stream):
     def __init__(self, spec: SurveySpec) -> None:
+        self._opened = _state(spec.file)
         self._file = open_survey_file(spec)
         self.name, self.kind = str(spec.file), self._file.kind
         self.bands, self.input_shape = self._file.bands, self._file.input_shape
@@ -91,8 +136,24 @@ class _FileStream(Stream):
     def digest(self) -> str:
         return self._file.spec.digest()
 
+    def check_unchanged(self) -> None:
+        if _state(self._file.spec.file) != self._opened:
+            raise changed(self.name, "its size or date is another")
+
     def close(self) -> None:
         self._file.close()
+
+
+def _state(path: pathlib.Path) -> tuple[int, ...] | None:
+    """Returns what tells a changed file; None for a folder, where others may write."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    # No inode: some network file systems give a file another one now and then.
+    return found.st_size, found.st_mtime_ns
 
 
 class _SurveyStream(Stream):

@@ -114,10 +114,11 @@ class _Read(beam.DoFn):
         stream = self._streams[number]
         chunks = stream.chunks(self._batch_size, first)
         for at in range(first, stop, self._batch_size):
-            _, inputs, flags = next(chunks)
+            inputs, flags = stream.next_batch(chunks, at, self._batch_size)
             empty = np.zeros(len(inputs), np.float32)
             columns = rows.columns(stream, at, self._names, empty, flags)
             yield {"inputs": inputs, "flags": flags, "columns": columns}
+        stream.check_unchanged()
 
     def teardown(self) -> None:
         for stream in self._streams.values():

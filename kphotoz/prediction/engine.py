@@ -83,7 +83,7 @@ def predict(
     Raises:
         InputError: the engine cannot be used, an input cannot be read, or its kind,
             bands, pixel scale or image size are not the model's; or `out` is an
-            input, or a run's own predictions.
+            input, or a run's own predictions; or an input changed meanwhile.
     """
     if batch_size < 1:
         raise InputError(f"Wanted: a batch size from 1 up. Received: {batch_size}.")
@@ -110,7 +110,12 @@ def predict(
         plan["engine"] = chosen.identity
         parts = Parts(out, plan, resume)
         shards = rows.shards(streams, batch_size)
-        _compute(chosen.call, streams, shards, parts, batch_size, progress)
+        try:
+            _compute(chosen.call, streams, shards, parts, batch_size, progress)
+        except Exception:  # a file that changes fails in many ways
+            _check_unchanged(streams, parts)
+            raise
+        _check_unchanged(streams, parts)
         flagged = _assemble(streams, shards, parts, out)
         parts.remove()
     return Summary(out, sum(map(len, streams)), flagged, chosen.identity)
@@ -140,8 +145,8 @@ def _compute(
             if at != (number, start):  # another input, or a gap that a killed run left
                 chunks = _ahead(streams[number].chunks(batch_size, start))
             z_pred, flags = [], []
-            for _ in range(start, stop, batch_size):
-                _, inputs, reasons = next(chunks)
+            for row in range(start, stop, batch_size):
+                inputs, reasons = streams[number].next_batch(chunks, row, batch_size)
                 found = rows.predict_batch(call, inputs, reasons, batch_size)
                 z_pred.append(found[0])
                 flags.append(found[1])
@@ -154,6 +159,15 @@ def _compute(
             progress(done, total)
         if written:
             written.result()
+
+
+def _check_unchanged(streams: list[Stream], parts: Parts) -> None:
+    try:
+        for stream in streams:
+            stream.check_unchanged()
+    except InputError:
+        parts.remove()  # they are of no one state of the input
+        raise
 
 
 def _finished(parts: Parts, shard: tuple[int, int, int]) -> Any:

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.file_spec import FileSpec
 from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
@@ -198,6 +199,59 @@ def test_writing_does_not_hold_up_computing(make_file, tmp_path, monkeypatch):
     monkeypatch.setattr(Parts, "write", wait)
     path = many(make_file)
     assert run([path], tmp_path / "p.csv", Counting(), batch_size=2).rows == 40
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])
+def test_an_input_that_changes_meanwhile_is_told_in_one_line(
+    catalogs, tmp_path, change
+):
+    table = catalogs.columns(2000)
+    path = catalogs.write(tmp_path / "t.csv", table)
+    lines = path.read_text().splitlines(keepends=True)
+    changed = {
+        "longer": lines + lines[1:],
+        "shorter": lines[:900],
+        "other": [lines[0], *lines[:0:-1]],
+        "gone": [],
+    }
+
+    class Model:
+        def predict_on_batch(self, inputs):
+            if change == "gone":
+                path.unlink(missing_ok=True)
+            else:
+                path.write_text("".join(changed[change]))
+            return inputs[:, 0, :1]
+
+    spec = CatalogSpec.create(file=path, **catalogs.fields())
+    out = tmp_path / "p.csv"
+    with pytest.raises(InputError, match="t.csv, which changed while it was") as error:
+        predict(Model(), [spec], out, model_hash="m", batch_size=8)
+    assert "\n" not in str(error.value)
+    assert set(os.listdir(tmp_path)) <= {"t.csv"}  # nothing to resume from
+
+
+def test_rows_that_fail_to_come_are_told(tmp_path):
+    class Short(Stream):
+        name, kind, bands, pixel_scale = "short", "image", tuple("griz"), None
+        input_shape = (16, 16, 4)
+        table = {"id": np.array([str(row) for row in range(70)], object)}
+
+        def chunks(self, size, start=0):
+            for first in range(start, 40, size):
+                flags = np.full(min(size, 40 - first), "", object)
+                yield first, np.ones((len(flags), 16, 16, 4), np.float32), flags
+
+        def digest(self):
+            return "short"
+
+        def close(self):
+            pass
+
+    for size, told in [(32, "8 rows from row 32 on, not 32"), (20, "0 rows.*40")]:
+        with pytest.raises(InputError, match=f"short, which changed.*{told}"):
+            options = {"batch_size": size, "model_hash": "bands"}
+            predict(BandMeans(), [Short()], tmp_path / "p.csv", **options)
 
 
 @pytest.mark.parametrize("failing", ["0000-000000000000", "0000-000000000032"])
