@@ -1,7 +1,9 @@
 """Files that appear whole or not at all, and the hashes that name their content."""
 
 import contextlib
+import errno
 import hashlib
+import inspect
 import json
 import os
 import pathlib
@@ -23,6 +25,9 @@ __all__ = [
 
 # A file on its way, as `atomic` names it: the stem and the ending are its groups.
 _ASIDE = re.compile(r"\.(.+)\.[0-9]+\.partial(\..+)?")
+
+# What the system says where a file system has no locks.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
@@ -50,6 +55,9 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[None]:
     """Lets one process at a time into the block; the end of a process frees it.
 
+    Where the file system has no locks, none is taken: a file that stands for one would
+    outlive a kill.
+
     A folder that was made for the lock, and in which nothing was written, goes again.
 
     Args:
@@ -61,19 +69,21 @@ def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[No
     """
     lock = pathlib.Path(lock)
     made = not lock.parent.exists()
-    held = filelock.FileLock(lock, timeout=0)
+    held = filelock.FileLock(lock, timeout=0, **_hard())
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held.acquire()
     except filelock.Timeout:
         raise InputError(
             f"Wanted: a place that no other run writes to. Received: {writes}, where "
-            "one is at work. Wait for its end, or choose another --out."
+            f"one is at work (it holds {lock}). Wait for its end, or choose another "
+            "--out."
         ) from None
     except OSError as error:
-        raise _unwritable(writes, error) from error
+        if error.errno not in _NO_LOCKS:
+            raise _unwritable(writes, error) from error
     except NotImplementedError:
-        pass  # an older filelock, where a file system has no locks: go on without
+        pass  # an older filelock, which tells so that there are no locks
     try:
         yield
     finally:
@@ -82,6 +92,12 @@ def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[No
         if made:
             with contextlib.suppress(OSError):  # not empty: something was written
                 lock.parent.rmdir()
+
+
+def _hard() -> dict[str, bool]:
+    """Returns what keeps newer filelocks from files that stand for locks."""
+    known = inspect.signature(filelock.FileLock.__init__).parameters
+    return {name: False for name in ("fallback_to_soft",) if name in known}
 
 
 def sweep(path: str | os.PathLike) -> None:
