@@ -1,9 +1,11 @@
 """Inputs in chunks from a file or a survey: memory does not grow with the catalogue."""
 
 import abc
+import functools
 import hashlib
 import pathlib
 import stat
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -121,7 +123,7 @@ class _FileStream(Stream):
         self.pixel_scale = self._file.pixel_scale
         self.zero_point = self._file.zero_point
         try:
-            table = self._file.table
+            table = self._file.labels(tell=functools.partial(print, file=sys.stderr))
         except BaseException:
             self.close()
             raise

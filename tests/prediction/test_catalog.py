@@ -80,6 +80,45 @@ def test_tables_without_labels_are_predicted(predicted, catalogs):
     assert found["id"] == [str(row) for row in range(8)]
 
 
+def test_labels_that_cannot_be_read_are_left_out_unless_mapped(
+    predicted, catalogs, capsys
+):
+    table = catalogs.columns()
+    del table["zspec"], table["objid"]
+    bad = {
+        "ra": np.array(["12:30:49.4"] * 8),
+        "redshift": np.full(8, 21.5),
+        "redshift_err": np.full(8, 0.1),
+        "redshift_error": np.full(8, 0.1),
+        "group": np.arange(8) + 0.5,
+        "id": np.full(8, 2.0**53),
+    }
+    good = {"magnitude": np.array([*"1234567", "N/A"], object), "z_true": np.ones(8)}
+    _, found = predicted(table | bad | good, "parquet", keys={})
+    assert list(found) == ["id", "row", "z_pred", "flag", "z_true", "magnitude"]
+    assert found["id"] == [str(row) for row in range(8)]
+    assert found["magnitude"][:7] == [1, 2, 3, 4, 5, 6, 7]
+    told = capsys.readouterr().err.splitlines()
+    roles = [line.split(":")[0] for line in told if line.startswith("Without")]
+    bad.pop("redshift_err")
+    assert sorted(roles) == sorted(f"Without {role}" for role in bad)
+    del bad["redshift_error"]  # by itself it can be read
+    for role, column in bad.items():
+        with pytest.raises(InputError, match=f"Wanted: .*{role}"):
+            predicted(table | {"mine": column}, "parquet", keys={role: "mine"})
+
+
+def test_whole_floats_are_ids_and_groups(predicted, catalogs):
+    table = catalogs.columns() | {"group": np.array([1.0, 2, np.nan, 4, 5, 6, 7, 8])}
+    table["objid"] = 2.0**53 - 1 - np.arange(8)
+    _, found = predicted(table, "fits")
+    assert found["id"][:2] == ["9007199254740991", "9007199254740990"]
+    assert found["group"][:4] == ["1", "2", "", "4"]
+    table["objid"] = (2.0**24 + np.arange(8)).astype(np.float32)  # rounded already
+    with pytest.raises(InputError, match="from 16777216 up, which cannot hold long"):
+        predicted(table, "fits")
+
+
 def test_what_the_model_was_not_trained_on_is_refused(predicted, catalogs):
     with pytest.raises(InputError, match="'r', 'g', 'i'.*'g', 'r', 'i'"):
         predicted(catalogs.columns(), model=Fluxes("rgi"))

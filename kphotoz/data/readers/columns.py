@@ -18,12 +18,14 @@ def text(column: np.ndarray, what: str) -> np.ndarray:
     """Returns a column as str objects, without the blanks that FITS pads with.
 
     Args:
-        column: (n,) text, bytes or integers.
+        column: (n,) text, bytes, integers, or floats that hold integers; NaN is "".
         what: str. Name of the column for errors.
 
     Raises:
-        InputError: numbers with decimals, which cannot hold long ids exactly.
+        InputError: numbers with decimals, or so big that they may be rounded.
     """
+    if column.dtype.kind == "f":
+        column = _whole(column, what)
     if column.dtype.kind not in "SUOiub":
         raise InputError(
             f"Wanted: text or whole numbers for {what}. Received: {column.dtype}, "
@@ -40,6 +42,22 @@ def text(column: np.ndarray, what: str) -> np.ndarray:
     # TFDS keeps text as UTF-8, which lone surrogates do not have.
     clean = [cell.strip().encode("utf-8", "replace").decode() for cell in cells]
     return np.array([*clean, None], object)[:-1]
+
+
+def _whole(column: np.ndarray, what: str) -> np.ndarray:
+    """Returns floats as int objects, None for what is not finite."""
+    finite = np.isfinite(column)
+    held = column[finite].astype(np.float64)
+    # From here on neighbouring whole numbers share one float: 2^53 of float64.
+    limit = 2.0 ** min(np.finfo(column.dtype).nmant + 1, 53)
+    if np.any(held != np.rint(held)) or np.any(np.abs(held) >= limit):
+        raise InputError(
+            f"Wanted: text or whole numbers for {what}. Received: {column.dtype} with "
+            f"decimals or from {limit:.0f} up, which cannot hold long ids exactly."
+        )
+    whole = np.full(len(column), None, object)
+    whole[finite] = held.astype(np.int64)
+    return whole
 
 
 def numbers(column: np.ndarray, what: str, first: int = 0) -> np.ndarray:

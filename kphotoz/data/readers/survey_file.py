@@ -1,9 +1,10 @@
 """A user's file as its spec describes it: what images and catalogues share."""
 
 import abc
+import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -114,22 +115,55 @@ class SurveyFile(abc.ABC):
 
         `id` and `group` are str objects, all else float64 with NaN for no value.
         """
-        keys = {role: self.key(role) for role in self.spec.ROLES if role != "image"}
-        keys = {role: split_key(key) for role, key in keys.items() if key is not None}
+        return self.labels()
+
+    def labels(
+        self, tell: Callable[[str], None] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Returns the columns of `table`, or those of them that can be read.
+
+        Args:
+            tell: called with one line on each column that cannot be read and is no
+                mapped one, which is then left out. [default: it is refused]
+
+        Raises:
+            InputError: a column cannot be read.
+        """
+        keys, table = {}, {}
+        for role in self.spec.ROLES:
+            with self._optional(role, tell):
+                if role != "image" and (key := self.key(role)) is not None:
+                    keys[role] = split_key(key)
         raw = self._read(list(dict.fromkeys(name for name, _ in keys.values())))
-        table = {}
         for role, (name, index) in keys.items():
-            column = entry(raw[name], name, index, role)
-            self._check_length(column, role, name)
-            read = columns.text if role in ("id", "group") else columns.numbers
-            table[role] = read(column, f"{role} ({name!r} in {self.spec.file})")
+            if np.ndim(raw[name]):
+                self._check_length(raw[name], role, name)
+            with self._optional(role, tell):
+                table[role] = self._label(entry(raw[name], name, index, role), role)
         if "id" not in table:
             table["id"] = np.array([str(row) for row in range(len(self))], object)
-        for role in ("magnitude", "redshift_error"):
-            if role in table:
-                table[role] = columns.without_sentinels(role, table[role])
-        self._check_redshifts(table.get("redshift"))
         return table
+
+    @contextlib.contextmanager
+    def _optional(self, role: str, tell: Callable[[str], None] | None) -> Iterator:
+        try:
+            yield
+        except InputError as error:
+            if tell is None or role in self.spec.keys:
+                raise
+            tell(f"Without {role}: {error}")
+
+    def _label(self, column: np.ndarray, role: str) -> np.ndarray:
+        """Returns a column as text or numbers."""
+        what = f"{role} ({self.key(role)!r} in {self.spec.file})"
+        if role in ("id", "group"):
+            return columns.text(column, what)
+        values = columns.numbers(column, what)
+        if role == "redshift":
+            self._check_redshifts(values)
+        if role in ("magnitude", "redshift_error"):
+            return columns.without_sentinels(role, values)
+        return values
 
     def require(self, role: str) -> None:
         """Checks that the file has a role.
@@ -157,9 +191,7 @@ class SurveyFile(abc.ABC):
                 f"{rows} but {len(column)} values of {role} ({name!r})."
             )
 
-    def _check_redshifts(self, redshifts: np.ndarray | None) -> None:
-        if redshifts is None:
-            return
+    def _check_redshifts(self, redshifts: np.ndarray) -> None:
         usable = redshifts[(redshifts > 0) & (redshifts < 90)]
         if len(usable) and np.median(usable) > _HIGHEST_MEDIAN:
             raise InputError(
