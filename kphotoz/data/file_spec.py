@@ -1,10 +1,13 @@
 """What a user says about a file of cutouts: where things are and what they mean."""
 
 import pathlib
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+import pydantic
 
 from kphotoz.data.survey_spec import (
     LABEL_ROLES,
+    UNITS,
     Numbers,
     Positive,
     SurveySpec,
@@ -25,6 +28,8 @@ class FileSpec(SurveySpec):
         file: path. HDF5, NPZ, or a folder of FITS cutouts with a table.
         table: str or None. The table of a folder. [default: the only one there]
         keys: dict of role to key, as in `SurveySpec`, and the role image.
+        unit: str. Of the pixels. Jy, mJy, uJy, nJy, maggy and nanomaggy imply a zero
+            point, which another given one must not contradict.
         layout: "band_first", "band_last", or "auto" where the shape leaves no doubt.
         pixel_scale: float [arcsec per pixel].
         psf_fwhm: float or one per band [arcsec].
@@ -44,10 +49,26 @@ class FileSpec(SurveySpec):
     pixel_scale: Positive | Unknown | None = None
     psf_fwhm: Numbers | Positive | Unknown | None = None
 
+    @pydantic.model_validator(mode="after")
+    def _one_scale(self) -> Self:
+        self._check_unit()
+        return self
+
+    def declared(self, field: str, bands: int = 0) -> Any:
+        """Returns a field as `SurveySpec.declared`; a known unit has a zero point.
+
+        Args:
+            field: str. Name of the field.
+            bands: int. Number of bands that one number stands for.
+        """
+        if field == "zero_point" and self.zero_point is None and self.unit in UNITS:
+            return [UNITS[self.unit]] * bands
+        return super().declared(field, bands)
+
     def asked(self) -> tuple[str, ...]:
         """Returns the fields that must be declared, or said to be unknown."""
-        pixels = ("pixel_scale", "unit", "zero_point", "psf_fwhm")
-        return (*pixels, *super().asked())
+        scale = ("unit",) if self.unit in UNITS else ("unit", "zero_point")
+        return ("pixel_scale", *scale, "psf_fwhm", *super().asked())
 
     def _files(self) -> dict[pathlib.PurePath, pathlib.Path | bytes]:
         """Returns what is read, the table of a folder wherever it is."""

@@ -13,8 +13,8 @@ import yaml
 from kphotoz.errors import InputError
 from kphotoz.untrusted_yaml import parse_yaml
 
-__all__ = ["LABEL_ROLES", "Finite", "Numbers", "Positive", "SurveySpec", "Unknown"]
-__all__ += ["overlaid", "read_yaml"]
+__all__ = ["LABEL_ROLES", "UNITS", "Finite", "Numbers", "Positive", "SurveySpec"]
+__all__ += ["Unknown", "overlaid", "read_yaml"]
 
 # Role -> names that are taken for it without a mapping, in order of preference. A
 # column `z` is not among them: in many catalogues it is a magnitude.
@@ -28,6 +28,10 @@ LABEL_ROLES = {
     "ra": ("ra",),
     "dec": ("dec",),
 }
+
+# Unit -> AB magnitude of a flux of 1. 1 Jy is 8.90 and a maggy is magnitude 0.
+UNITS = {"Jy": 8.9, "mJy": 16.4, "uJy": 23.9, "nJy": 31.4}
+UNITS |= {"maggy": 0.0, "nanomaggy": 22.5}
 
 Unknown = Literal["unknown"]
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
@@ -162,6 +166,19 @@ class SurveySpec(pydantic.BaseModel):
         if not (min(self.splits) >= 0 and abs(total - 1) < 1e-6):
             raise ValueError(f"splits must be >= 0 and add up to 1, not to {total}")
         return self
+
+    def _check_unit(self) -> None:
+        """Raises where unit and zero point are of different scales."""
+        known, given = (
+            UNITS.get(self.unit or ""),
+            self.declared("zero_point", len(self.bands or "1")),
+        )
+        if known is None or given is None:
+            return
+        if any(abs(value - known) > 0.01 for value in given):
+            raise ValueError(
+                f"zero_point {given} is not {self.unit}'s, {known:g}; give one"
+            )
 
     @property
     def title(self) -> str:

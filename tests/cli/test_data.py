@@ -33,7 +33,7 @@ def file(tmp_path, monkeypatch):
 
 
 KEYS = [f"--key={x}" for x in ("image=stamps", "redshift=zspec", "id=name")]
-DECLARED = "--pixel-scale=0.2 --unit=nanomaggy --zero-point=22.5,22.6 --bands=g,r"
+DECLARED = "--pixel-scale=0.2 --unit=nanomaggy --zero-point=22.5,22.505 --bands=g,r"
 DECLARED += " --magnitude-system=AB --filters=sdss-g,sdss-r --psf-fwhm=unknown"
 DECLARED += " --extinction=none --label-kind=spectroscopic --licence=CC0-1.0"
 
@@ -41,7 +41,7 @@ DECLARED += " --extinction=none --label-kind=spectroscopic --licence=CC0-1.0"
 def test_imported_file_is_described_and_listed(file):
     printed = json.loads(run("import", file, *KEYS, *DECLARED.split(), "--json"))
     assert printed["bands"] == ["g", "r"] and printed["pixel_scale"] == 0.2
-    assert printed["zero_point"] == [22.5, 22.6] and printed["psf_fwhm"] is None
+    assert printed["zero_point"] == [22.5, 22.505] and printed["psf_fwhm"] is None
     assert sum(printed["counts"].values()) == 30
     assert json.loads(run("describe", "cutouts/mine", "--json"))["licence"] == "CC0-1.0"
     text = run("describe", printed["survey"])
@@ -54,7 +54,7 @@ def test_description_in_a_file_equals_the_options(file):
     description = file.parent / "survey.yaml"
     description.write_text(
         "file: mine.npz\nkeys: {image: stamps, redshift: zspec, id: name}\n"
-        "bands: [g, r]\npixel_scale: 0.2\nunit: nanomaggy\nzero_point: [22.5, 22.6]\n"
+        "bands: [g, r]\npixel_scale: 0.2\nunit: nanomaggy\nzero_point: [22.5, 22.505]\n"
         "magnitude_system: AB\nfilters: [sdss-g, sdss-r]\npsf_fwhm: unknown\n"
         "extinction: none\nlabel_kind: spectroscopic\nlicence: CC0-1.0\n"
     )

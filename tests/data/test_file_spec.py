@@ -69,6 +69,8 @@ def test_what_is_no_description_is_refused(tmp_path, text):
 def test_each_missing_piece_of_photometry_is_asked_for(missing):
     FileSpec.create(file="a.h5", bands=("g", "r"), **DECLARED).check_photometry()
     some = {key: value for key, value in DECLARED.items() if key != missing}
+    if missing == "zero_point":
+        some["unit"] = "count"  # which implies none
     with pytest.raises(InputError, match=f"nothing on {missing}\\."):
         FileSpec.create(file="a.h5", bands=("g", "r"), **some).check_photometry()
     FileSpec.create(file="a.h5", photometry="unknown", **some).check_photometry()
@@ -79,6 +81,28 @@ def test_unknown_is_none_and_one_number_stands_for_all_bands():
     assert spec.declared("psf_fwhm", 2) is None
     assert spec.declared("zero_point", 2) == [22.5, 22.5]
     assert spec.declared("filters") == ["sdss-g", "sdss-r"]
+
+
+@pytest.mark.parametrize(("unit", "wanted"), [("nJy", 31.4), ("nanomaggy", 22.5)])
+def test_a_known_unit_of_pixels_implies_the_zero_point(unit, wanted):
+    known = DECLARED | {"unit": unit, "zero_point": None}
+    spec = FileSpec.create(file="a.h5", bands=("g", "r"), **known)
+    spec.check_photometry()
+    assert spec.declared("zero_point", 2) == [wanted, wanted]
+    for other, zero_point in [(unit, "unknown"), ("count", None), ("unknown", None)]:
+        known |= {"unit": other, "zero_point": zero_point}
+        spec = FileSpec.create(file="a.h5", bands=("g", "r"), **known)
+        assert spec.declared("zero_point", 2) is None
+
+
+@pytest.mark.parametrize("zero_point", [27.0, (22.5, 27.0)])
+def test_a_unit_and_another_units_zero_point_are_refused(zero_point):
+    known = DECLARED | {"zero_point": zero_point}
+    with pytest.raises(
+        InputError, match="zero_point .*27.0.* is not nanomaggy's, 22.5"
+    ):
+        FileSpec.create(file="a.h5", bands=("g", "r"), **known)
+    FileSpec.create(file="a.h5", bands=("g", "r"), **known | {"unit": "count"})
 
 
 def test_digest_follows_bytes_and_meaning_but_not_the_place(tmp_path):

@@ -39,6 +39,13 @@ def test_imported_survey_holds_every_row_once(make_file, plain_cutouts):
     assert info.metadata["zero_point"] is None and info.unit == "unknown"
 
 
+def test_a_survey_and_its_file_have_the_zero_point_of_their_unit(make_file):
+    said = spec(make_file("npz"), unit="nJy", name="scaled")
+    info = next(iter(data.open_file(said).values())).info
+    assert info.zero_point == data.open_stream(said).zero_point == [31.4] * 4
+    assert info.unit == "nJy"
+
+
 def test_changed_file_is_built_anew_and_opened_by_name(make_file, survey_folder):
     path = make_file("npz")
     first = data.import_file(spec(path))

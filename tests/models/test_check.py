@@ -4,6 +4,8 @@ import keras
 import pytest
 
 from kphotoz import models
+from kphotoz.data.file_spec import FileSpec
+from kphotoz.data.stream import open_stream
 from kphotoz.errors import InputError
 
 
@@ -28,6 +30,30 @@ def test_another_order_or_scale_is_refused_by_every_branch(survey, facts, branch
     other = facts("griz", 0.168, zero_point=[24.5, 24.5, 24.5, 27.0])
     with pytest.raises(InputError, match=r"27 of.*24.5, 27.*pixels by 10, 1 and"):
         models.check_input(model, other)
+
+
+def test_a_file_in_another_unit_is_refused_where_the_models_scale_is_known(
+    survey, make_file
+):
+    settings = {"bands": "griz", "pixel_scale": 0.168, "seed": 0}
+    old, new = (
+        models.build_photoz(
+            {"filters": [4], "radii": [2.0]}, *survey, **settings, **more
+        )
+        for more in ({}, {"zero_point": [22.5] * 4})
+    )
+    for unit in ("nanomaggy", "nJy", "count", None):
+        said = {"bands": tuple("griz"), "pixel_scale": 0.168, "unit": unit}
+        stream = open_stream(FileSpec.create(file=make_file("npz"), **said))
+        models.check_input(old, stream)  # what is unknown is not compared
+        if unit != "nJy":
+            models.check_input(new, stream)
+            continue
+        # A flux of magnitude m is larger in nJy by 10^(0.4 (31.4 - 22.5)).
+        with pytest.raises(
+            InputError, match="22.5 of .*31.4. Multiply .* by 0.0002754"
+        ):
+            models.check_input(new, stream)
 
 
 def test_another_kind_or_size_is_refused_by_any_model(facts):
