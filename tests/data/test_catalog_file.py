@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.readers import CatalogFile
+from kphotoz.data.readers.tables import open_table
 from kphotoz.data.readers.text_table import ECSVTable
 from kphotoz.errors import InputError
 from kphotoz.tables import MISSING
@@ -75,6 +76,27 @@ def test_chunks_of_any_size_and_start_hold_the_rows_in_order(opened, catalogs, s
         assert firsts == list(range(0, 20, size))
         np.testing.assert_array_equal(whole(file, size)[0], wanted)
         np.testing.assert_array_equal(whole(file, size, 5)[0], wanted[5:])
+
+
+@pytest.mark.parametrize("suffix", ["fits", "parquet"])
+def test_what_comes_before_the_first_row_is_not_read(catalogs, tmp_path, suffix):
+    columns = catalogs.columns(200)
+    path = catalogs.write(tmp_path / f"t.{suffix}", columns)
+    table, content = open_table(path), bytearray(path.read_bytes())
+    wanted = [chunk["mag_g"].tolist() for _, chunk in table.chunks(["mag_g"], 7, 150)]
+    assert sum(wanted, []) == columns["mag_g"][150:].tolist()
+    if suffix == "parquet":
+        content[4:200] = bytes(196)  # of the first group of three rows
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="parquet"):
+            next(table.chunks(["mag_g"], 7))
+    else:
+        seen = []
+        table._column = lambda rows, name: seen.append(len(rows)) or rows[name]
+    again = [chunk["mag_g"].tolist() for _, chunk in table.chunks(["mag_g"], 7, 150)]
+    assert again == wanted
+    assert suffix == "parquet" or sum(seen) == 50
+    assert list(table.chunks(["mag_g"], 7, 200)) == []
 
 
 def test_whole_numbers_stay_exact_where_some_are_missing(opened, catalogs):

@@ -31,10 +31,12 @@ class FITSTable(Table):
             self.names = list(data.names)
             self._count = len(data)
 
-    def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
+    def _blocks(
+        self, names: Sequence[str], size: int, start: int = 0
+    ) -> Iterator[Block]:
         with self._open() as data:
-            for start in range(0, self._count, size):
-                rows = data[start : start + size]
+            for first in range(start, self._count, size):
+                rows = data[first : first + size]
                 columns = {name: self._column(rows, name) for name in names}
                 yield len(rows), columns
 

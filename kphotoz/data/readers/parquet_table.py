@@ -25,19 +25,35 @@ class ParquetTable(Table):
             self.names = list(file.schema_arrow.names)
             self._count = file.metadata.num_rows
 
-    def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
+    def _blocks(
+        self, names: Sequence[str], size: int, start: int = 0
+    ) -> Iterator[Block]:
         from pyarrow import parquet
 
         with damaged(self.path, _KIND), parquet.ParquetFile(self.path) as file:
-            left = self._count
-            for batch in file.iter_batches(size, columns=list(names)):
+            groups, before = _from_row(file.metadata, start)
+            left, skip = self._count - before, start - before
+            for batch in file.iter_batches(
+                size, row_groups=groups, columns=list(names)
+            ):
+                left -= batch.num_rows
+                over = min(skip, batch.num_rows)
+                batch, skip = batch.slice(over), skip - over
                 columns = {}
                 for name in names:
                     columns[name] = _numpy(self.path, name, batch.column(name))
-                left -= batch.num_rows
-                yield batch.num_rows, columns
+                if batch.num_rows:
+                    yield batch.num_rows, columns
             if left:
                 raise ValueError(f"it promises {left} more rows than it has")
+
+
+def _from_row(metadata: Any, start: int) -> tuple[list[int], int]:
+    """Returns the row groups from that of a row on, and how many rows lie before."""
+    before, groups = 0, list(range(metadata.num_row_groups))
+    while groups and 0 < start - before >= metadata.row_group(groups[0]).num_rows:
+        before += metadata.row_group(groups.pop(0)).num_rows
+    return groups, before
 
 
 def _numpy(path: pathlib.Path, name: str, column: Any) -> np.ndarray:

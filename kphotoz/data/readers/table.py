@@ -37,8 +37,13 @@ class Table(abc.ABC):
     _count: int | None = None
 
     @abc.abstractmethod
-    def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
-        """Yields (rows, columns) of blocks of any length, `size` if that is easy."""
+    def _blocks(
+        self, names: Sequence[str], size: int, start: int = 0
+    ) -> Iterator[Block]:
+        """Yields (rows, columns) of blocks of any length, `size` if that is easy.
+
+        The first row is `start`; what comes before is left unread if that is easy.
+        """
 
     def count(self) -> int:
         """Returns the number of rows."""
@@ -76,13 +81,10 @@ class Table(abc.ABC):
             InputError: a column does not exist or cannot be read.
         """
         self._check(names)
-        skip, held, pieces, first = start, 0, [], start
-        for rows, block in self._blocks(names, size):
-            if skip >= rows:
-                skip -= rows
-                continue
-            pieces.append({name: column[skip:] for name, column in block.items()})
-            held, skip = held + rows - skip, 0
+        held, pieces, first = 0, [], start
+        for rows, block in self._blocks(names, size, start):
+            pieces.append(block)
+            held += rows
             while held >= size:
                 whole = self._join(pieces)
                 yield first, {name: column[:size] for name, column in whole.items()}

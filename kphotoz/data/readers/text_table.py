@@ -35,21 +35,25 @@ class CSVTable(Table):
             if len(set(self.names)) != len(self.names):
                 raise ValueError("two columns have the same name")
 
-    def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
+    def _blocks(
+        self, names: Sequence[str], size: int, start: int = 0
+    ) -> Iterator[Block]:
         places = [self.names.index(name) for name in names]
         with damaged(self.path, f"a table ({self.path.suffix[1:]})"):
-            rows, held, first = self._rows(), [], 0
+            rows, held = self._rows(), []
             next(rows, None)
-            for row in rows:
+            for number, row in enumerate(rows):
                 if len(row) != len(self.names):
                     raise ValueError(
-                        f"row {first + len(held)} has {len(row)} cells for "
+                        f"row {number} has {len(row)} cells for "
                         f"{len(self.names)} columns"
                     )
+                if number < start:
+                    continue  # where a row begins only reading tells
                 held.append(row)
                 if len(held) == size:
                     yield self._block(names, places, held)
-                    first, held = first + size, []
+                    held = []
             if held:
                 yield self._block(names, places, held)
 
@@ -91,11 +95,13 @@ class ECSVTable(Table):
             self._columns = {name: _plain(table[name]) for name in self.names}
             self._count = len(table)
 
-    def _blocks(self, names: Sequence[str], size: int) -> Iterator[Block]:
-        for start in range(0, self._count, size):
-            rows = slice(start, start + size)
+    def _blocks(
+        self, names: Sequence[str], size: int, start: int = 0
+    ) -> Iterator[Block]:
+        for first in range(start, self._count, size):
+            rows = slice(first, first + size)
             columns = {name: self._columns[name][rows] for name in names}
-            yield min(size, self._count - start), columns
+            yield min(size, self._count - first), columns
 
 
 def _check_plain(path: pathlib.Path) -> None:
