@@ -122,7 +122,7 @@ def test_ids_that_lost_digits_and_text_for_numbers_are_told(manual):
     manual.change(train, g_petro_rad=np.array([b"far"] * 24))
     refuse(manual, match="g_petro_rad.*'far'")
     manual.change(train, object_id=np.linspace(3e16, 4e16, 24))
-    refuse(manual, match="float64, which cannot hold long ids")
+    refuse(manual, match="float64 .* cannot hold long ids")
 
 
 def test_no_row_left_says_what_left_them_out(manual):
