@@ -220,3 +220,13 @@ def test_tables_in_fits_and_parquet_equal_the_csv(make_file, suffix):
     assert found["id"].tolist() == wanted["id"].tolist()
     np.testing.assert_array_equal(found["redshift"], wanted["redshift"])
     np.testing.assert_array_equal(found["magnitude"], np.arange(1, 12, 2))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_of_what_are_no_characters_is_refused(make_file, order):
+    ids = np.array([f"n{row}" for row in range(6)]).astype(f"{order}U2")
+    ids.view(f"{order}u4")[3] = 0x110000  # numpy's str() of it is a SystemError
+    with pytest.raises(InputError, match="no characters"):
+        everything(make_file("npz", id=ids))
+    ids.view(f"{order}u4")[3] = 0x10FFFF
+    everything(make_file("npz", folder="last", id=ids))

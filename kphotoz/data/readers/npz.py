@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import sys
 import zipfile
 from typing import IO
 
@@ -127,4 +128,10 @@ def _take(
     content = stream.read(size)
     if len(content) != size:
         raise EOFError("it ends too early")
+    if dtype.kind == "U":
+        characters = np.frombuffer(
+            content, np.dtype("u4").newbyteorder(dtype.byteorder)
+        )
+        if (characters > sys.maxunicode).any():
+            raise ValueError("it holds text of what are no characters")
     return np.frombuffer(content, dtype).reshape(shape, order=order)
