@@ -6,7 +6,7 @@ import pydantic
 
 from kphotoz.data.survey_spec import UNITS, Numbers, Positive, SurveySpec
 
-__all__ = ["SDSS_SOFTENING", "UNITS", "CatalogSpec"]
+__all__ = ["SDSS_SOFTENING", "CatalogSpec"]
 
 # b of SDSS's asinh magnitudes [maggy]; SDSS, "Measures of flux and magnitude".
 SDSS_SOFTENING = {"u": 1.4e-10, "g": 0.9e-10, "r": 1.2e-10, "i": 1.8e-10, "z": 7.4e-10}

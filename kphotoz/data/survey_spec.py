@@ -169,10 +169,8 @@ class SurveySpec(pydantic.BaseModel):
 
     def _check_unit(self) -> None:
         """Raises where unit and zero point are of different scales."""
-        known, given = (
-            UNITS.get(self.unit or ""),
-            self.declared("zero_point", len(self.bands or "1")),
-        )
+        known = UNITS.get(self.unit or "")
+        given = self.declared("zero_point", len(self.bands or "1"))
         if known is None or given is None:
             return
         if any(abs(value - known) > 0.01 for value in given):
