@@ -54,7 +54,8 @@ def _sweep(given: tuple[str, ...]) -> dict[str, list] | None:
 @click.option(
     "--folds",
     type=click.IntRange(min=1),
-    help="Test every object once, in so many folds. [default: the survey's splits]",
+    help="Test every object once, in so many folds. [default: as the recipe says, "
+    "else the survey's splits]",
 )
 @click.option(
     "--sweep",
@@ -68,7 +69,7 @@ def _sweep(given: tuple[str, ...]) -> dict[str, list] | None:
     "--jobs",
     type=click.IntRange(min=1),
     envvar="KPHOTOZ_JOBS",
-    help="Jobs to run at once. [default: by cores and memory; 1 on a GPU]",
+    help="Jobs to run at once. [default: by cores and memory, or one a GPU]",
 )
 @options.out(None)
 def command(
@@ -106,7 +107,7 @@ def command(
     from kphotoz.training.run_folder import RunFolder
 
     reporter = Reporter()
-    words = "kphotoz " + shlex.join(sys.argv[1:])
+    words = shlex.join(["kphotoz", *(x for x in sys.argv[1:] if x != "--resume")])
     with RunFolder(out).alone():
         arguments = comparison.compare(
             resolved, out, resume=resume, reporter=reporter, at_once=jobs

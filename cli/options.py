@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from kphotoz.backend import cores, import_quietly, prepare_workers
+from kphotoz.backend import cores, import_quietly, prepare_workers, share_memory
 
 
 def _set_backend(context: click.Context, parameter: click.Parameter, value: str | None):
@@ -20,6 +20,7 @@ def _set_backend(context: click.Context, parameter: click.Parameter, value: str 
 
 
 def _prepare_jobs() -> None:
+    share_memory()
     if cores() > 1 and os.environ.get("KPHOTOZ_JOBS") != "1":
         prepare_workers()  # their imports and those of this process run together
 

@@ -19,7 +19,7 @@ import safetensors.numpy
 from kphotoz.errors import InputError
 
 __all__ = [
-    *("atomic", "exclusive", "hash_arrays", "hash_file"),
+    *("atomic", "exclusive", "half_written", "hash_arrays", "hash_file"),
     *("sweep", "write_json", "write_tensors", "write_text"),
 ]
 
@@ -108,18 +108,21 @@ def sweep(path: str | os.PathLike) -> None:
     """
     path = pathlib.Path(path)
     found = path.rglob(".*") if path.is_dir() else path.parent.glob(".*")
+    whole = path.is_dir()
     for aside in list(found):
-        half = _ASIDE.fullmatch(aside.name)
-        if half and (path.is_dir() or _becomes(half, path)):
+        if _ASIDE.fullmatch(aside.name) if whole else half_written(aside, path):
             aside.unlink(missing_ok=True)
 
 
-def _becomes(half: re.Match[str], path: pathlib.Path) -> bool:
-    """Returns whether a file on its way is that of `path`.
+def half_written(aside: pathlib.Path, path: pathlib.Path) -> bool:
+    """Returns whether a file is what `atomic` began to write for `path`.
 
     Another ending is another file, which its own process may be writing; only .keras
     files have another one while they lose their dates.
     """
+    half = _ASIDE.fullmatch(aside.name)
+    if half is None:
+        return False
     return half[1] == path.stem and half[2] in (path.suffix or None, ".undated")
 
 

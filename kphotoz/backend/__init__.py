@@ -3,11 +3,10 @@
 from kphotoz.backend.cluster import Cluster, find_cluster
 from kphotoz.backend.devices import (
     PRECISIONS,
+    accelerators,
     clear_session,
-    cores,
-    free_memory,
     gpus,
-    has_accelerator,
+    hardware,
     has_bfloat16,
     jit_compile,
     name,
@@ -26,10 +25,13 @@ from kphotoz.backend.distribution import (
     synchronize,
 )
 from kphotoz.backend.jacobian import per_example_jacobian
+from kphotoz.backend.machine import cores, free_memory
 from kphotoz.backend.one_pass import in_one_pass, joins_passes
 from kphotoz.backend.processes import (
+    deal_gpus,
     import_quietly,
     prepare_workers,
+    share_memory,
     silence,
     start_worker,
     worker_context,
@@ -44,17 +46,19 @@ from kphotoz.backend.together import (
 __all__ = [
     "PRECISIONS",
     "Cluster",
+    "accelerators",
     "broadcast",
     "check_batch",
     "clear_session",
     "cores",
+    "deal_gpus",
     "distribute",
     "find_cluster",
     "first_alone",
     "free_memory",
     "gather_predictions",
     "gpus",
-    "has_accelerator",
+    "hardware",
     "has_bfloat16",
     "import_quietly",
     "in_one_pass",
@@ -66,6 +70,7 @@ __all__ = [
     "prepare_workers",
     "process",
     "replicas",
+    "share_memory",
     "silence",
     "start_worker",
     "steps_per_call",

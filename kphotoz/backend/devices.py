@@ -7,19 +7,17 @@ KPHOTOZ_PRECISION, KPHOTOZ_JIT (1 or 0), and for threads TensorFlow's and XLA's 
 
 import importlib
 import os
-import pathlib
-import re
 import types
 
+from kphotoz.backend import machine
 from kphotoz.errors import InputError
 
 __all__ = [
     "PRECISIONS",
+    "accelerators",
     "clear_session",
-    "cores",
-    "free_memory",
     "gpus",
-    "has_accelerator",
+    "hardware",
     "has_bfloat16",
     "jit_compile",
     "name",
@@ -65,11 +63,24 @@ def gpus() -> list[str]:
     return [device.name.removeprefix("/device:") for device in devices]
 
 
-def has_accelerator() -> bool:
-    """Returns whether the backend computes on something else than the processor."""
+def accelerators() -> list[str]:
+    """Returns Keras' names of the devices besides the processor, such as "gpu:0"."""
     import keras
 
-    return any(not d.startswith("cpu") for d in keras.distribution.list_devices())
+    return [d for d in keras.distribution.list_devices() if not d.startswith("cpu")]
+
+
+def hardware() -> list[str]:
+    """Returns what computes: the processor with its instructions, and any GPUs."""
+    if name() == "jax":
+        found = importlib.import_module("jax").local_devices()
+        gpus = [one.device_kind for one in found if one.platform != "cpu"]
+    else:
+        config = tensorflow().config
+        found = config.list_physical_devices("GPU")
+        details = map(config.experimental.get_device_details, found)
+        gpus = [str(each.get("device_name", "GPU")) for each in details]
+    return [machine.processor(), *gpus]
 
 
 def jit_compile() -> bool:
@@ -132,7 +143,7 @@ def has_bfloat16() -> bool:
     capability = _jax_capability() if name() == "jax" else _tensorflow_capability()
     if capability is not None:
         return capability >= 8
-    return name() == "tensorflow" and bool(_BFLOAT16_FLAGS & _processor_flags())
+    return name() == "tensorflow" and bool(_BFLOAT16_FLAGS & machine.flags())
 
 
 def _tensorflow_capability() -> int | None:
@@ -148,16 +159,9 @@ def _tensorflow_capability() -> int | None:
 def _jax_capability() -> int | None:
     found = [d for d in importlib.import_module("jax").devices() if d.platform != "cpu"]
     versions = [str(getattr(device, "compute_capability", "0")) for device in found]
-    return min((int(v.partition(".")[0]) for v in versions), default=None)
-
-
-def _processor_flags() -> set[str]:
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        return set()
-    lines = (line.partition(":") for line in text.splitlines())
-    return set(next((v for k, _, v in lines if k.strip() == "flags"), "").split())
+    numbers = [version.partition(".")[0] for version in versions]
+    # AMD's are names, such as gfx950: nothing is known of them.
+    return min((int(x) if x.isdecimal() else 0 for x in numbers), default=None)
 
 
 def use_precision(chosen: str | None = None) -> str:
@@ -183,54 +187,10 @@ def clear_session() -> None:
     keras.config.set_dtype_policy(policy)
 
 
-def cores() -> int:
-    """Returns the processor cores that this process may use, its container's quota too.
-
-    Containers limit time instead of cores: more threads than the quota only wait.
-    """
-    try:
-        usable = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        usable = os.cpu_count() or 1
-    try:
-        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        usable = min(usable, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such limit, or "max"
-        pass
-    return usable
-
-
-def free_memory() -> int:
-    """Returns the memory that is free to this process, in its container too [byte].
-
-    Where the system does not tell, as on macOS: the memory of the machine.
-    """
-    available = _kernel_number("/proc/meminfo", "MemAvailable:")  # KiB
-    if available is None:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _kernel_number("/sys/fs/cgroup/memory.max")
-    used = _kernel_number("/sys/fs/cgroup/memory.current")
-    if limit is None or used is None:
-        return 1024 * available
-    # Files that were read count as used, and go as soon as others need the memory.
-    read = _kernel_number("/sys/fs/cgroup/memory.stat", "inactive_file") or 0
-    return min(1024 * available, max(0, limit - used + read))
-
-
-def _kernel_number(path: str, name: str = "") -> int | None:
-    """Returns the number after a name in a file of Linux; None without, as "max"."""
-    try:
-        text = pathlib.Path(path).read_text()
-    except OSError:
-        return None
-    found = re.search(rf"^{name}\s*([0-9]+)", text, re.MULTILINE)
-    return int(found[1]) if found else None
-
-
 def threads() -> int:
     """Returns the number of threads to compute with: as set, else the cores."""
     chosen = os.environ.get(_THREADS[0], "")
-    return int(chosen) if chosen.isdigit() and int(chosen) else cores()
+    return int(chosen) if chosen.isdigit() and int(chosen) else machine.cores()
 
 
 def use_threads(count: int) -> None:

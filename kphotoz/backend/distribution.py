@@ -55,6 +55,8 @@ def _join(cluster: Cluster) -> None:
     cluster.meet()
     jax = importlib.import_module("jax")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # It would take SIGTERM for itself, and nobody asks it whether one came.
+    jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         cluster.coordinator,
         cluster.processes,

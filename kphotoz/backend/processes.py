@@ -9,12 +9,16 @@ import sys
 import threading
 from collections.abc import Mapping
 from multiprocessing.context import BaseContext
+from multiprocessing.queues import SimpleQueue
 
+from kphotoz.backend import devices
 from kphotoz.errors import InputError
 
 __all__ = [
+    "deal_gpus",
     "import_quietly",
     "prepare_workers",
+    "share_memory",
     "silence",
     "start_worker",
     "worker_context",
@@ -74,6 +78,15 @@ def worker_context() -> BaseContext:
     return context
 
 
+def share_memory() -> None:
+    """Has every process take of a GPU's memory only what it needs.
+
+    Either backend would give all of it to the first. Must come before a backend begins.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
 def prepare_workers() -> None:
     """Begins with the imports of `worker_context`, beside those of this process.
 
@@ -83,18 +96,41 @@ def prepare_workers() -> None:
         importlib.import_module("multiprocessing.forkserver").ensure_running()
 
 
-def start_worker(threads: int, environment: Mapping[str, str]) -> None:
+def deal_gpus(count: int, context: BaseContext) -> SimpleQueue | None:
+    """Returns a GPU for each of several processes, in turn; None if all share one.
+
+    Args:
+        count: int > 0. Processes.
+        context: of these processes.
+    """
+    seen = len([name for name in devices.accelerators() if name.startswith("gpu")])
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = listed if len(listed) == seen else [str(number) for number in range(seen)]
+    if seen < 2:
+        return None
+    hands = context.SimpleQueue()
+    for number in range(count):
+        hands.put(names[number % len(names)])
+    return hands
+
+
+def start_worker(
+    threads: int,
+    environment: Mapping[str, str],
+    gpus: SimpleQueue | None = None,
+) -> None:
     """Prepares a new process to compute for another one, and to end with it.
 
     Args:
         threads: int > 0. Threads to compute with.
         environment: variables of the other one.
+        gpus: what `deal_gpus` returned; the process sees the one that it takes.
     """
-    from kphotoz.backend import devices
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent is told, and ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
     silence()
     devices.use_threads(threads)
     import_quietly()

@@ -21,7 +21,7 @@ from kphotoz.training.progress import Reporter
 from kphotoz.training.run_folder import RunFolder, write_parquet
 from kphotoz.training.settings import Training
 
-__all__ = ["compare"]
+__all__ = ["compare", "count_before"]
 
 
 def compare(
@@ -43,8 +43,8 @@ def compare(
         resume: bool. Go on in an existing folder.
         reporter: Reporter.
         at_once: int > 0 or None. Jobs to run at once, each in a process of its own
-            where there are several, with its share of the threads; None to choose by
-            the device and its memory.
+            where there are several, with its share of the threads; None to go on with
+            as many as before, else to choose by the device and the memory.
 
     Returns:
         The experiment and its regimes, for the aggregation.
@@ -60,12 +60,27 @@ def compare(
     experiment = _open(recipe, regimes, reporter)
     known = {regime.name: regime for regime in (base, *regimes)}
     planned = jobs(recipe, regimes)
-    count = at_once or choose_count(experiment.input_bytes, len(planned))
+    count = at_once or count_before(folder)
+    count = count or choose_count(experiment.input_bytes, len(planned))
     facts = {"jobs_at_once": count, "data": experiment.fingerprint()}
     if note := folder.settle(environment.describe() | facts):
         reporter.line(note)
     _run_jobs(planned, known, experiment, out, reporter, count)
     return experiment, regimes
+
+
+def count_before(folder: RunFolder) -> int | None:
+    """Returns how many jobs ran at once before a kill, None where nothing ran.
+
+    It decides about the threads of a job, and so about its bits.
+
+    Args:
+        folder: RunFolder. The comparison's.
+    """
+    if not (folder.path / "environment.json").exists():
+        return None
+    count = folder.read_json("environment").get("jobs_at_once")
+    return count if isinstance(count, int) and count > 0 else None
 
 
 def _open(recipe: Recipe, regimes: list[Regime], reporter: Reporter) -> Experiment:
@@ -173,7 +188,10 @@ def _work(
 
 
 def _grid(regime: Regime, recipe: Recipe) -> dict[str, list]:
-    return recipe.search if regime.searched and regime.trains else {}
+    if not (regime.searched and regime.trains):
+        return {}
+    # What the row itself says is not searched: every point would be the same job.
+    return {k: v for k, v in recipe.search.items() if k not in regime.training}
 
 
 def _points(grid: dict[str, list]) -> list[dict]:

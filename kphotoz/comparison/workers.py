@@ -20,30 +20,33 @@ _SHARE = 0.75  # of the free memory; the rest is for others
 
 
 def choose_count(data_bytes: int, planned: int) -> int:
-    """Returns how many jobs to run at once: one on a GPU, else as the machine allows.
+    """Returns how many jobs to run at once, as memory allows: one a GPU, else a core.
 
     Args:
         data_bytes: int. Size of the inputs, of which every process has its own.
         planned: int. Jobs there are.
     """
-    if backend.has_accelerator():
-        return 1
+    others = backend.accelerators()
+    if others and not others[0].startswith("gpu"):
+        return 1  # processes cannot share them
+    most = len(others) or min(_MOST, backend.threads())
     memory = _SHARE * backend.free_memory()
     room = int(memory // (_PROCESS + _COPIES * data_bytes))
-    return max(1, min(_MOST, backend.threads(), room, planned // _JOBS))
+    return max(1, min(most, room, planned // _JOBS))
 
 
 def processes(count: int) -> futures.ProcessPoolExecutor:
-    """Returns processes for Python's `with`, each with its share of the threads.
+    """Returns processes for Python's `with`, each with its share of threads and GPUs.
 
     Args:
         count: int > 0.
     """
+    context, threads = backend.worker_context(), max(1, backend.threads() // count)
     return futures.ProcessPoolExecutor(
         count,
-        backend.worker_context(),
+        context,
         initializer=backend.start_worker,
-        initargs=(max(1, backend.threads() // count), dict(os.environ)),
+        initargs=(threads, dict(os.environ), backend.deal_gpus(count, context)),
     )
 
 

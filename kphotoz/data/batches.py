@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.backend import devices, distribution, together
+from kphotoz.backend import devices, distribution, machine, together
 from kphotoz.data.buffers import Buffers
 from kphotoz.data.sample import Sample
 
@@ -358,4 +358,4 @@ def _readers() -> int:
     One where the processor computes: a second takes time from the first and from the
     step. Up to four beside a GPU, not measured.
     """
-    return min(4, devices.cores()) if devices.has_accelerator() else 1
+    return min(4, machine.cores()) if devices.accelerators() else 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.backend import devices
+from kphotoz.backend import devices, machine
 from kphotoz.data.survey_info import SurveyInfo, damaged_survey
 from kphotoz.errors import InputError
 from kphotoz.untrusted import check_size
@@ -193,7 +193,7 @@ def allocate(shape: tuple[int, ...]) -> np.ndarray:
     """
     size = 4 * math.prod(shape)
     # Half of the free memory is our choice: the model and its batches need the rest.
-    if size <= devices.free_memory() // 2:
+    if size <= machine.free_memory() // 2:
         return np.empty(shape, np.float32)
     try:
         with tempfile.TemporaryFile() as file:

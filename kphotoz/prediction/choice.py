@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kphotoz.backend import has_accelerator
+from kphotoz.backend import accelerators
 from kphotoz.errors import InputError, unknown
 from kphotoz.prediction import keras_engine, openvino_engine
 
@@ -139,7 +139,7 @@ def _why_not(model: Any, shapes: list[tuple[int, ...]], rows: int) -> str:
         return "no Keras model"
     if not openvino_engine.installed():
         return "OpenVINO is not installed: pip install 'kphotoz[openvino]'"
-    if has_accelerator():
+    if accelerators():
         return "there is a GPU"
     pays = _PAYS[len(shapes[0])]
     return f"OpenVINO pays from {pays} rows" if rows < pays else ""

@@ -12,7 +12,10 @@ from kphotoz import __version__, backend
 
 __all__ = ["describe", "peak_memory_gib"]
 
-_PACKAGES = ("keras", "keras-hub", "tensorflow", "jax", "numpy", "tensorflow-datasets")
+_PACKAGES = ("keras", "keras-hub", "tensorflow", "jax", "jaxlib", "numpy")
+_PACKAGES += ("tensorflow-datasets",)
+# Besides those that options set: they change kernels, and so the last bits.
+_VARIABLES = ("XLA_FLAGS", "TF_DETERMINISTIC_OPS", "NVIDIA_TF32_OVERRIDE")
 
 
 def describe(seed: int | None = None) -> dict:
@@ -36,6 +39,8 @@ def describe(seed: int | None = None) -> dict:
         "training_devices": backend.replicas(),
         "processes": backend.process()[1],
         "machine": platform.machine(),
+        "hardware": backend.hardware(),
+        "variables": {name: os.environ.get(name) for name in _VARIABLES},
         "cores": backend.cores(),
         "threads": backend.threads(),
         "seed": seed,

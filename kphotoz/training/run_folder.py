@@ -20,7 +20,15 @@ import pyarrow.parquet as pq
 import pydantic
 
 from kphotoz.errors import InputError, told
-from kphotoz.files import atomic, exclusive, hash_file, sweep, write_json, write_text
+from kphotoz.files import (
+    atomic,
+    exclusive,
+    half_written,
+    hash_file,
+    sweep,
+    write_json,
+    write_text,
+)
 from kphotoz.training.settings import Training
 from kphotoz.untrusted import parse_json
 
@@ -30,8 +38,9 @@ _IDENTITY = "recipe.yaml"
 _LOCK = ".lock"
 _MARK = "# Written by kphotoz, sha256 "
 # What decides about the last bits of a result, beside backend and precision.
-_OF_THE_BITS = ("kphotoz", "versions", "jit", "onednn", "machine")
-_OF_THE_BITS += ("training_devices", "processes", "threads", "jobs_at_once")
+_OF_THE_BITS = ("kphotoz", "versions", "jit", "onednn", "machine", "hardware")
+_OF_THE_BITS += ("variables", "training_devices", "processes", "threads")
+_OF_THE_BITS += ("jobs_at_once",)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 
 
@@ -61,9 +70,10 @@ class RunFolder:
                 it belongs to another recipe, or to a user who wrote it.
         """
         recipe = self.path / _IDENTITY
-        # A run that was refused before it began leaves nothing but its recipe.
-        found = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
-        occupied = self.path.is_file() or found - {_IDENTITY, _LOCK}
+        # A run that was refused or killed before it began leaves at most its recipe.
+        found = list(self.path.iterdir()) if self.path.is_dir() else []
+        held = {path.name for path in found if not half_written(path, recipe)}
+        occupied = self.path.is_file() or held - {_IDENTITY, _LOCK}
         if occupied and not resume:
             raise InputError(
                 f"Wanted: a new or empty folder. Received: {self.path}, which exists. "
@@ -165,9 +175,10 @@ class RunFolder:
         self.save_json("run", {"base": path, "sha256": hash_file(base / "model.keras")})
 
     def save_history(self, history: list[dict]) -> None:
-        """Writes `history.csv`, a row per judged epoch."""
+        """Writes `history.csv`, a row per judged epoch, columns in one order."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(history[0]) if history else ["epoch"])
+        others = sorted({*(history[0] if history else ())} - {"epoch"})
+        writer = csv.DictWriter(text, ["epoch", *others])
         writer.writeheader()
         writer.writerows(history)
         write_text(self.path / "history.csv", text.getvalue())

@@ -1,6 +1,6 @@
 """What is chosen on machines that this one is not; no GPU is needed to test it."""
 
-import sys
+import pathlib
 import types
 
 import pytest
@@ -110,7 +110,7 @@ def test_precision_of_a_gpu_follows_its_generation(monkeypatch, generation, chos
 )
 def test_precision_of_a_processor_follows_its_flags(monkeypatch, flags, chosen):
     text = f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n"
-    monkeypatch.setattr(devices.pathlib.Path, "read_text", lambda path: text)
+    monkeypatch.setattr(pathlib.Path, "read_text", lambda path: text)
     monkeypatch.setattr(devices, "_tensorflow_capability", lambda: None)
     monkeypatch.setattr(devices, "name", lambda: "tensorflow")
     assert devices.precision() == chosen
@@ -131,65 +131,3 @@ def test_what_is_set_by_hand_counts(monkeypatch):
     finally:
         keras.config.set_dtype_policy(before)
     assert devices.jit_compile() is False
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("max 100000", 8)])
-def test_a_containers_quota_bounds_the_threads(monkeypatch, quota, cores):
-    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: range(8))
-    monkeypatch.setattr(devices.pathlib.Path, "read_text", lambda path: quota)
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    assert devices.cores() == devices.threads() == cores
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
-    assert devices.threads() == 3
-
-
-MACHINE = "MemTotal:  24000000 kB\nMemFree:  1000 kB\nMemAvailable:  16000000 kB\n"
-GIB = 2**30
-
-
-def container(limit, used, read):
-    return {
-        "/sys/fs/cgroup/memory.max": f"{limit}\n",
-        "/sys/fs/cgroup/memory.current": f"{used}\n",
-        "/sys/fs/cgroup/memory.stat": f"anon 5\nfile 9\ninactive_file {read}\n",
-    }
-
-
-@pytest.mark.parametrize(
-    ("files", "free"),
-    [
-        ({}, 16_384_000_000),
-        (container(4 * GIB, 3 * GIB, 0), GIB),
-        (container(4 * GIB, 4 * GIB, 2 * GIB), 2 * GIB),  # read files make room
-        (container(4 * GIB, 5 * GIB, 0), 0),
-        (container(64 * GIB, 0, 0), 16_384_000_000),
-        (container("max", 3 * GIB, 0), 16_384_000_000),
-    ],
-)
-def test_free_memory_is_that_of_the_container(monkeypatch, files, free):
-    files = {"/proc/meminfo": MACHINE, **files}
-
-    def read_text(path):
-        if str(path) not in files:
-            raise FileNotFoundError(path)
-        return files[str(path)]
-
-    monkeypatch.setattr(devices.pathlib.Path, "read_text", read_text)
-    assert devices.free_memory() == free
-
-
-def test_free_memory_without_proc_is_the_machines(monkeypatch):
-    def read_text(path):
-        raise FileNotFoundError(path)
-
-    known = {"SC_PAGE_SIZE": 16384, "SC_PHYS_PAGES": 2**20}  # of a Mac: no AVPHYS
-    monkeypatch.setattr(devices.os, "sysconf", known.__getitem__)
-    monkeypatch.setattr(devices.pathlib.Path, "read_text", read_text)
-    assert devices.free_memory() == 16 * GIB
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the machine's memory elsewhere")
-def test_free_memory_is_what_the_system_tells():
-    psutil = pytest.importorskip("psutil")
-    found, told = devices.free_memory(), psutil.virtual_memory()
-    assert 0 <= found <= 1.05 * told.available

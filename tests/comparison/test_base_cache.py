@@ -74,7 +74,7 @@ def test_whatever_decides_about_a_base_is_looked_at(
     kept(train, experiment, settings=Training(learning_rate=0.5))
     kept(train, opened(make_catalog, seed=3))
     kept(train, opened(make_catalog, label_range=[0.0, 3.5]))
-    for fact in ("backend", "precision", "threads", "versions"):
+    for fact in ("backend", "precision", "threads", "versions", "hardware"):
         facts = environment.describe() | {fact: "another"}
         with monkeypatch.context() as patch:
             patch.setattr(environment, "describe", lambda seed, facts=facts: facts)
@@ -82,9 +82,9 @@ def test_whatever_decides_about_a_base_is_looked_at(
     with monkeypatch.context() as patch:
         patch.setattr(base_cache, "_code_hash", lambda: "other code")
         kept(train, experiment)
-    assert train.calls == 10
+    assert train.calls == 11
     kept(train, experiment)
-    assert train.calls == 10
+    assert train.calls == 11
 
 
 def test_one_changed_value_of_an_input_is_another_sample(make_catalog):

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import signal
@@ -8,9 +9,12 @@ import time
 import pytest
 
 from kphotoz import backend
+from kphotoz.backend import devices
 from kphotoz.comparison import workers
 from kphotoz.comparison.plan import Job
+from kphotoz.comparison.run import count_before
 from kphotoz.errors import InputError
+from kphotoz.training.run_folder import RunFolder
 
 BASE, LORA, OTHER = (Job(name, 0, 1.0) for name in ("base", "lora", "other"))
 
@@ -101,6 +105,40 @@ def test_jobs_at_once_follow_the_machine(monkeypatch, memory, threads, planned, 
     assert workers.choose_count(int(1e8), planned) == count
 
 
-def test_a_gpu_runs_one_job_at_a_time(monkeypatch):
-    monkeypatch.setattr(workers.backend, "has_accelerator", lambda: True)
-    assert workers.choose_count(0, 40) == 1
+@pytest.mark.parametrize(
+    ("gpus", "planned", "count"), [(1, 40, 1), (8, 40, 8), (8, 7, 2), (2, 1, 1)]
+)
+def test_every_gpu_runs_one_job_at_a_time(monkeypatch, gpus, planned, count):
+    monkeypatch.setattr(workers.backend, "accelerators", lambda: ["gpu:0"] * gpus)
+    assert workers.choose_count(0, planned) == count
+
+
+def test_gpus_are_dealt_in_turn(monkeypatch):
+    monkeypatch.setattr(devices, "accelerators", lambda: ["gpu:0", "gpu:1"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    hands = backend.deal_gpus(3, backend.worker_context())
+    assert [hands.get() for _ in range(3)] == ["3", "5", "3"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    hands = backend.deal_gpus(2, backend.worker_context())
+    assert [hands.get() for _ in range(2)] == ["0", "1"]
+    monkeypatch.setattr(devices, "accelerators", lambda: ["gpu:0"])
+    assert backend.deal_gpus(2, backend.worker_context()) is None
+
+
+def test_a_process_sees_the_gpu_that_it_was_dealt(monkeypatch):
+    monkeypatch.setattr(devices, "accelerators", lambda: ["gpu:0", "gpu:1"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    with workers.processes(1) as pool:
+        assert pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "3"
+
+
+@pytest.mark.parametrize(
+    ("noted", "wanted"),
+    [({"jobs_at_once": 3}, 3), ({}, None), ({"jobs_at_once": "3"}, None), (None, None)],
+)
+def test_a_resumed_comparison_runs_as_many_jobs_at_once_as_before(
+    tmp_path, noted, wanted
+):
+    if noted is not None:
+        (tmp_path / "environment.json").write_text(json.dumps(noted))
+    assert count_before(RunFolder(tmp_path)) == wanted

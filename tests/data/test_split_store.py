@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kphotoz.backend import devices
+from kphotoz.backend import machine
 from kphotoz.data.split_store import SplitStore, allocate
 from kphotoz.errors import InputError
 
@@ -68,14 +68,14 @@ def test_numbers_are_left_to_tfds(store):
 @pytest.fixture
 def no_memory(monkeypatch, tmp_path):
     """No free memory, and a folder of our own for temporary files."""
-    monkeypatch.setattr(devices, "free_memory", lambda: 0)
+    monkeypatch.setattr(machine, "free_memory", lambda: 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 def test_large_arrays_are_on_the_disk_and_small_ones_in_memory(monkeypatch, no_memory):
     assert isinstance(allocate((10, 3)), np.memmap)
-    monkeypatch.setattr(devices, "free_memory", lambda: 2 * 4 * 30)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2 * 4 * 30)
     assert not isinstance(allocate((10, 3)), np.memmap)
     assert isinstance(allocate((10, 4)), np.memmap)
     assert list(no_memory.iterdir()) == []

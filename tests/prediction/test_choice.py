@@ -122,6 +122,7 @@ assert not others & set(sys.modules), others & set(sys.modules)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.large
 def test_an_export_runs_nothing_that_lies_in_the_current_folder(tmp_path, monkeypatch):
     model = keras.Sequential([keras.Input((3, 2)), keras.layers.Flatten()])
     model.save(tmp_path / "model.keras")
@@ -201,7 +202,7 @@ def test_auto_says_why_it_takes_keras(pretend, line, monkeypatch):
     assert "2000000 rows" in chosen(line, "auto", inputs, rows=1_999_999).why
     assert chosen(line, "auto", inputs, rows=2_000_000).identity["name"] == "openvino"
     assert chosen(line, "keras", inputs).identity["name"] == "keras"
-    monkeypatch.setattr(choice, "has_accelerator", lambda: True)
+    monkeypatch.setattr(choice, "accelerators", lambda: ["gpu:0"])
     assert "GPU" in chosen(line, "auto", inputs).why
     monkeypatch.setattr(openvino_engine, "installed", lambda: False)
     assert "kphotoz[openvino]" in chosen(line, "auto", inputs).why

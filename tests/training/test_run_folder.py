@@ -64,6 +64,29 @@ def test_a_run_begun_before_recipes_had_a_mark_is_resumed(tmp_path):
     RunFolder(tmp_path).claim("seeds: 1\n", resume=True)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_kill_while_the_recipe_is_first_written_leaves_the_place_free(
+    tmp_path, resume
+):
+    (tmp_path / ".recipe.4711.partial.yaml").write_text("seeds")
+    RunFolder(tmp_path).claim("seeds: 1\n", resume)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+    (tmp_path / ".thesis.4711.partial.tex").write_text("x")
+    with pytest.raises(InputError, match="--resume"):
+        RunFolder(tmp_path).claim("seeds: 1\n", resume=False)
+    assert (tmp_path / ".thesis.4711.partial.tex").exists()
+
+
+def test_columns_of_the_history_have_one_order(tmp_path):
+    row = {"epoch": 1, "score": 0.5, "learning_rate": 0.1, "loss": 2.0}
+    for name, columns in (("a", row), ("b", dict(sorted(row.items())))):
+        (tmp_path / name).mkdir()
+        RunFolder(tmp_path / name).save_history([columns])
+    first, second = (tmp_path / x / "history.csv" for x in "ab")
+    assert first.read_text() == second.read_text()
+    assert first.read_text().startswith("epoch,")
+
+
 def test_a_foreign_folder_is_not_resumed(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="no recipe.yaml"):

@@ -1,0 +1,104 @@
+"""The processor and the memory that this process may use, as Linux tells them.
+
+Containers and batch systems limit a process by control groups, one within another: the
+smallest limit on the way up counts.
+"""
+
+import os
+import pathlib
+import platform
+import re
+from collections.abc import Iterator
+
+__all__ = ["cores", "flags", "free_memory", "processor"]
+
+# What decides about the order of sums in vector kernels, by the flag's beginning.
+_VECTOR = ("amx", "avx", "fma", "sse", "asimd", "sve")
+# Where the groups of a controller are, and its files: limit, use, and the line of
+# memory.stat on files that were read; version 2 of the groups, then version 1.
+_MEMORY = {
+    "": ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+}
+
+
+def cores() -> int:
+    """Returns the processor cores that this process may use, its container's quota too.
+
+    Containers limit time instead of cores: more threads than the quota only wait.
+    """
+    try:
+        usable = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        usable = os.cpu_count() or 1
+    for folder in _groups("", "/sys/fs/cgroup"):
+        numbers = re.fullmatch(r"([0-9]+) ([0-9]+)\s*", _text(folder / "cpu.max"))
+        if numbers:  # else there is no such limit, or "max"
+            usable = min(usable, max(1, round(int(numbers[1]) / int(numbers[2]))))
+    return usable
+
+
+def free_memory() -> int:
+    """Returns the memory that is free to this process, in its container too [byte].
+
+    Where the system does not tell, as on macOS: the memory of the machine.
+    """
+    available = _number("/proc/meminfo", "MemAvailable:")  # KiB
+    if available is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = 1024 * available
+    for controller, (top, limit, used, read) in _MEMORY.items():
+        for folder in _groups(controller, top):
+            most, taken = _number(folder / limit), _number(folder / used)
+            if most is not None and taken is not None:
+                # Files that were read count as used, and go as soon as others need the
+                # memory.
+                gone = _number(folder / "memory.stat", read) or 0
+                free = min(free, max(0, most - taken + gone))
+    return free
+
+
+def flags() -> set[str]:
+    """Returns what the processor can do, by Linux' names; elsewhere nothing."""
+    return set(_of_processor("flags|Features").split())
+
+
+def processor() -> str:
+    """Returns the processor's name and the vector instructions that it has."""
+    name = _of_processor("model name") or platform.processor()
+    return " ".join([name, *sorted(x for x in flags() if x.startswith(_VECTOR))])
+
+
+def _of_processor(names: str) -> str:
+    found = re.search(rf"^(?:{names})\s*:(.*)", _text("/proc/cpuinfo"), re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _groups(controller: str, top: str) -> Iterator[pathlib.Path]:
+    """Yields the folders of this process's groups, from its own up to the top.
+
+    A container may show the path that its machine knows, which is not in it.
+    """
+    pattern = rf"^[0-9]+:(?:[^:\n]*,)?{controller}(?:,[^:\n]*)?:/(.*)"
+    found = re.search(pattern, _text("/proc/self/cgroup"), re.MULTILINE)
+    own = pathlib.PurePosixPath(found[1] if found else "")
+    for part in (own, *own.parents):
+        yield pathlib.Path(top) / part
+
+
+def _number(path: str | os.PathLike, name: str = "") -> int | None:
+    """Returns the number after a name in a file of Linux; None without, as "max"."""
+    found = re.search(rf"^{name}\s*([0-9]+)", _text(path), re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _text(path: str | os.PathLike) -> str:
+    try:
+        return pathlib.Path(path).read_text()
+    except OSError:  # not Linux, or no such limit
+        return ""
