@@ -3,6 +3,8 @@
 import collections
 import contextlib
 import dataclasses
+import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kphotoz._version import __version__
 from kphotoz.data.stream import Stream, open_stream
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
@@ -18,7 +21,8 @@ from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.parts import Parts
 from kphotoz.prediction.place import check_place
-from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer
+from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer, origin_of
+from kphotoz.untrusted import parse_json
 
 __all__ = ["Summary", "predict"]
 
@@ -71,7 +75,8 @@ def predict(
             "builder/config:split", and Streams of one's own, which are closed.
         out: path. `.parquet`, `.fits` or `.csv`; an older table there is replaced.
         batch_size: int > 0. Rows predicted at once.
-        resume: bool. Go on where a killed run of the same inputs stopped.
+        resume: bool. Go on where a killed run of the same inputs stopped; a table that
+            says that it is of this plan is left as it is.
         model_hash: str or None. Identity of the model. [default: of its weights]
         engine: "keras", "openvino", or "auto" for the second where it is installed,
             repays its export, has no GPU beside it and agrees with the first.
@@ -95,30 +100,84 @@ def predict(
     with contextlib.ExitStack() as stack:
         stack.enter_context(exclusive(lock, out))
         sweep(out)
-        streams = []
-        for source in inputs:
-            streams.append(open_stream(source))
-            stack.callback(streams[-1].close)
-            check_input(model, streams[-1])
+        streams = _opened(stack, model, inputs)
         plan = {
+            "kphotoz": __version__,
             "inputs": [[stream.name, stream.digest()] for stream in streams],
-            "model": model_hash or hash_arrays(*model.get_weights()),
+            "model": model_hash or _hash_model(model),
             "batch_size": batch_size,
         }
         chosen = rows.engine_for(model, engine, streams, batch_size, precision)
         tell(f"Engine: {chosen}")
         plan["engine"] = chosen.identity
         parts = Parts(out, plan, resume)
+        summary = Summary(out, sum(map(len, streams)), {}, chosen.identity)
+        flagged = _flagged_before(out, plan, summary.rows) if resume else None
+        if flagged is not None:
+            parts.remove()
+            tell(f"{out} holds these predictions already: nothing is left to do")
+            return dataclasses.replace(summary, flagged=flagged)
         shards = rows.shards(streams, batch_size)
-        try:
-            _compute(chosen.call, streams, shards, parts, batch_size, progress)
-        except Exception:  # a file that changes fails in many ways
-            _check_unchanged(streams, parts)
-            raise
-        _check_unchanged(streams, parts)
-        flagged = _assemble(streams, shards, parts, out)
+        _compute_all(chosen.call, streams, shards, parts, batch_size, progress)
+        flagged = _count_flags(shards, parts)
+        with atomic(out) as aside:
+            _assemble(streams, shards, parts, aside, _origin(plan, flagged))
         parts.remove()
-    return Summary(out, sum(map(len, streams)), flagged, chosen.identity)
+    return dataclasses.replace(summary, flagged=flagged)
+
+
+def _origin(plan: dict[str, Any], flagged: dict[str, int]) -> str:
+    """Returns what a table says of itself: all that decided its values."""
+    inputs = hashlib.sha256(json.dumps(plan["inputs"]).encode()).hexdigest()
+    return json.dumps(plan | {"inputs": inputs, "flagged": flagged})
+
+
+def _hash_model(model: Any) -> str:
+    """Returns the SHA-256 of a model's weights and of what it does with them."""
+    config = model.get_config() if hasattr(model, "get_config") else {}
+    # What JSON cannot hold counts by its class: no address in memory must matter.
+    text = json.dumps(config, sort_keys=True, default=lambda x: type(x).__name__)
+    return hash_arrays(*model.get_weights(), np.frombuffer(text.encode(), np.uint8))
+
+
+def _flagged_before(
+    out: pathlib.Path, plan: dict[str, Any], count: int
+) -> dict[str, int] | None:
+    """Returns the counts of flags of a whole table of this plan, else None."""
+    said, held = origin_of(out)
+    try:
+        flagged = parse_json(said)["flagged"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return flagged if said == _origin(plan, flagged) and held == count else None
+
+
+def _opened(
+    stack: contextlib.ExitStack, model: Any, inputs: Sequence[Any]
+) -> list[Stream]:
+    """Returns the inputs opened, which the stack closes, each fit for the model."""
+    streams = []
+    for source in inputs:
+        streams.append(open_stream(source))
+        stack.callback(streams[-1].close)
+        check_input(model, streams[-1])
+    return streams
+
+
+def _compute_all(
+    call: Callable[[np.ndarray], np.ndarray],
+    streams: list[Stream],
+    shards: list[tuple[int, int, int]],
+    parts: Parts,
+    *options: Any,
+) -> None:
+    """Finishes all shards of inputs that stay what they were meanwhile."""
+    try:
+        _compute(call, streams, shards, parts, *options)
+    except Exception:  # a file that changes fails in many ways
+        _check_unchanged(streams, parts)
+        raise
+    _check_unchanged(streams, parts)
 
 
 def _name(shard: tuple[int, int, int]) -> str:
@@ -189,19 +248,24 @@ def _assemble(
     shards: list[tuple[int, int, int]],
     parts: Parts,
     out: pathlib.Path,
-) -> dict[str, int]:
+    origin: str,
+) -> None:
     kinds = rows.kinds(streams)
     widths = {"flag": 24, "input": max(len(ascii_bytes(s.name)) for s in streams)}
     for name in ("id", "group"):
         texts = (text for s in streams for text in s.table.get(name, ()))
         widths[name] = max((len(ascii_bytes(text)) for text in texts), default=1)
-    flagged: collections.Counter = collections.Counter()
-    with atomic(out) as aside:
-        writer = open_writer(aside, kinds, sum(map(len, streams)), widths)
-        with contextlib.closing(writer):
-            for number, start, stop in shards:
-                z_pred, flags = _finished(parts, (number, start, stop))
-                flagged.update(flags[flags != ""].tolist())
-                stream = streams[number]
-                writer.write(rows.columns(stream, start, list(kinds), z_pred, flags))
-    return dict(sorted(flagged.items()))
+    writer = open_writer(out, kinds, sum(map(len, streams)), widths, origin)
+    with contextlib.closing(writer):
+        for number, start, stop in shards:
+            z_pred, flags = _finished(parts, (number, start, stop))
+            found = rows.columns(streams[number], start, list(kinds), z_pred, flags)
+            writer.write(found)
+
+
+def _count_flags(shards: list[tuple[int, int, int]], parts: Parts) -> dict[str, int]:
+    found: collections.Counter = collections.Counter()
+    for shard in shards:
+        _, flags = _finished(parts, shard)
+        found.update(flags[flags != ""].tolist())
+    return dict(sorted(found.items()))

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.errors import unknown
+from kphotoz.errors import InputError, unknown
+from kphotoz.fits_files import open_checked
+from kphotoz.untrusted import damaged
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["FORMATS", "Writer", "open_writer", "parquet_schema"]
+__all__ = ["FORMATS", "Writer", "open_writer", "origin_of", "parquet_schema"]
+
+_ORIGIN = "KPHOTOZ"  # the entry of a file's own header
 
 
 class Writer(abc.ABC):
@@ -23,6 +27,7 @@ class Writer(abc.ABC):
         kinds: dict of column name to "text", "int64", "float32" or "float64".
         count: int. Rows in all pieces together.
         widths: dict of text column name to its longest text in bytes.
+        origin: str. What the file says of its origin where the format has a place.
     """
 
     def __init__(
@@ -31,8 +36,10 @@ class Writer(abc.ABC):
         kinds: dict[str, str],
         count: int,
         widths: dict[str, int],
+        origin: str,
     ) -> None:
         self.path, self.kinds, self.count, self.widths = path, kinds, count, widths
+        self.origin = origin
         self._start()
 
     @abc.abstractmethod
@@ -46,6 +53,11 @@ class Writer(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Finishes the file."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def origin_of(path: pathlib.Path) -> tuple[str, int]:
+        """Returns what a file says of its origin, "" for nothing, and its rows."""
 
     @abc.abstractmethod
     def _start(self) -> None:
@@ -66,6 +78,10 @@ class _CSVWriter(Writer):
     def close(self) -> None:
         self._file.close()
 
+    @staticmethod
+    def origin_of(path: pathlib.Path) -> tuple[str, int]:
+        return "", 0
+
 
 class _ParquetWriter(Writer):
     def _start(self) -> None:
@@ -73,7 +89,8 @@ class _ParquetWriter(Writer):
         from pyarrow import parquet
 
         self._table = pyarrow.table
-        self._schema = parquet_schema(self.kinds)
+        said = {_ORIGIN: self.origin} if self.origin else None
+        self._schema = parquet_schema(self.kinds).with_metadata(said)
         self._file = parquet.ParquetWriter(self.path, self._schema)
 
     def write(self, columns: dict[str, np.ndarray]) -> None:
@@ -82,6 +99,15 @@ class _ParquetWriter(Writer):
 
     def close(self) -> None:
         self._file.close()
+
+    @staticmethod
+    def origin_of(path: pathlib.Path) -> tuple[str, int]:
+        from pyarrow import parquet
+
+        with damaged(path, "a whole parquet table"):
+            found = parquet.read_metadata(path)
+        said = (found.metadata or {}).get(_ORIGIN.encode(), b"")
+        return said.decode(errors="replace"), found.num_rows
 
 
 def parquet_schema(kinds: dict[str, str]) -> "pyarrow.Schema":
@@ -118,6 +144,8 @@ class _FITSWriter(Writer):
             fields.append((name, dtype))
         header = fits.BinTableHDU.from_columns(columns, nrows=0).header
         header["NAXIS2"] = self.count
+        if self.origin:
+            header[_ORIGIN] = self.origin
         self._dtype = np.dtype(fields)
         self._file = fits.StreamingHDU(self.path, header)
 
@@ -132,6 +160,18 @@ class _FITSWriter(Writer):
     def close(self) -> None:
         self._file.close()
 
+    @staticmethod
+    def origin_of(path: pathlib.Path) -> tuple[str, int]:
+        from astropy.io import fits
+
+        with (
+            damaged(path, "a whole FITS table"),
+            open_checked(path) as file,
+            fits.open(file, memmap=False) as parts,
+        ):
+            header = parts[1].header
+            return str(header.get(_ORIGIN, "")), int(header["NAXIS2"])
+
 
 # Suffix of a file -> its writer.
 FORMATS = {".parquet": _ParquetWriter, ".fits": _FITSWriter, ".csv": _CSVWriter}
@@ -143,7 +183,11 @@ def ascii_bytes(text: str) -> bytes:
 
 
 def open_writer(
-    path: pathlib.Path, kinds: dict[str, str], count: int, widths: dict[str, int]
+    path: pathlib.Path,
+    kinds: dict[str, str],
+    count: int,
+    widths: dict[str, int],
+    origin: str = "",
 ) -> Writer:
     """Returns the writer for a path's suffix.
 
@@ -152,10 +196,26 @@ def open_writer(
         kinds: dict of column name to "text", "int64", "float32" or "float64".
         count: int. Rows in all pieces together.
         widths: dict of text column name to its longest text in bytes.
+        origin: str. ASCII. What the file says of its origin; CSV has no place for it.
 
     Raises:
         InputError: another suffix.
     """
     if path.suffix.lower() not in FORMATS:
         raise unknown("format of predictions", path.suffix, FORMATS)
-    return FORMATS[path.suffix.lower()](path, kinds, count, widths)
+    return FORMATS[path.suffix.lower()](path, kinds, count, widths, origin)
+
+
+def origin_of(path: pathlib.Path) -> tuple[str, int]:
+    """Returns what a file of predictions says of its origin, and its number of rows.
+
+    Args:
+        path: path. There or not, ours or not, whole or not.
+
+    Returns:
+        str, int. "" and 0 where there is no such file, or it says nothing.
+    """
+    try:
+        return FORMATS[path.suffix.lower()].origin_of(path)
+    except InputError:
+        return "", 0

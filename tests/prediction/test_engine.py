@@ -16,6 +16,7 @@ from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
 from kphotoz.prediction import predict
 from kphotoz.prediction.parts import Parts
+from kphotoz.tables import read_table
 
 
 class BandMeans:
@@ -72,12 +73,13 @@ def test_each_row_has_its_prediction_in_order(make_file, tmp_path, plain_cutouts
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "fits", "csv"])
-def test_formats_of_input_give_the_same_bytes(make_file, tmp_path, suffix):
+def test_formats_of_input_give_the_same_bits(make_file, tmp_path, suffix):
     outputs = []
     for kind in ("hdf5", "npz", "fits"):
         run([make_file(kind)], tmp_path / f"{kind}.{suffix}")
-        outputs.append((tmp_path / f"{kind}.{suffix}").read_bytes())
-    assert outputs[0] == outputs[1] == outputs[2]
+        table = read_table(tmp_path / f"{kind}.{suffix}")
+        outputs.append({name: values.tobytes() for name, values in table.items()})
+    assert outputs[0] == outputs[1] == outputs[2] and len(outputs[0]) > 4
 
 
 def test_formats_of_output_hold_the_same_values(make_file, tmp_path):
@@ -298,6 +300,44 @@ def test_resume_refuses_another_plan(make_file, tmp_path):
         run([path], tmp_path / "p.csv", resume=True, model_hash="b", batch_size=4)
     assert run([path], tmp_path / "p.csv", batch_size=2).rows == 40
     assert sorted(item.name for item in tmp_path.glob("*p.csv*")) == ["p.csv"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".fits"])
+def test_a_whole_table_is_not_computed_again(make_file, tmp_path, suffix):
+    path, out, told = many(make_file), tmp_path / f"p{suffix}", []
+    first = run([path], out, batch_size=2)
+    written = out.stat().st_mtime_ns
+    broken = BandMeans()
+    broken.predict_on_batch = None  # cannot be called
+    options = {"batch_size": 2, "resume": True, "tell": told.append}
+    assert run([path], out, broken, engine="keras", **options) == first
+    assert out.stat().st_mtime_ns == written and "nothing is left" in told[-1]
+    assert list(tmp_path.glob("*p.*")) == [out]
+    with pytest.raises(TypeError):  # another model's are
+        run([path], out, broken, model_hash="b", **options)
+
+
+def test_a_table_that_was_filtered_is_not_whole(make_file, tmp_path):
+    from pyarrow import parquet
+
+    path, out = many(make_file), tmp_path / "p.parquet"
+    run([path], out, batch_size=2)
+    parquet.write_table(parquet.read_table(out).slice(3), out)  # keeps what it says
+    assert b"KPHOTOZ" in parquet.read_schema(out).metadata
+    run([path], out, batch_size=2, resume=True)
+    assert parquet.read_metadata(out).num_rows == 40
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"SIMPLE  =", b"id,z_pred\n"])
+@pytest.mark.parametrize("suffix", [".parquet", ".fits", ".csv"])
+def test_what_says_nothing_of_its_origin_is_replaced(
+    make_file, tmp_path, suffix, content
+):
+    path, out = many(make_file), tmp_path / f"p{suffix}"
+    out.write_bytes(content)
+    run([path], out, batch_size=2, resume=True)
+    run([path], whole := tmp_path / f"whole{suffix}", batch_size=2)
+    assert out.read_bytes() == whole.read_bytes()
 
 
 SLOW = """
