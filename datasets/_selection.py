@@ -132,11 +132,13 @@ def select(
         rows = np.flatnonzero(splits == "validation")
         fractions = (0.0, 1 - share, share, 0.0)
         splits[rows] = split_of_groups(groups[rows], fractions, _SPLIT_SEED)
-    held = {*groups[splits == "test"], *groups[splits == "calibration"]}
-    near = np.array([group in held for group in groups], bool)
     reason = "neighbour" if options["neighbours"] == "drop" else "same source"
-    free = np.isin(splits.astype(str), ["train", "validation"])
-    leave_out(f"{reason} of a test row", near & free)
+    free = ["train", "validation", "calibration"]
+    for kept in ("test", "calibration"):
+        held = {*groups[splits == kept]}
+        near = np.array([group in held for group in groups], bool)
+        free = [split for split in free if split != kept]
+        leave_out(f"{reason} of a test row", near & np.isin(splits.astype(str), free))
     _check_splits(splits, left_out)
     return Selection(splits, groups, left_out)
 
@@ -179,8 +181,10 @@ def _cuts(catalogue: Catalogue, options: dict[str, Any]) -> dict[str, np.ndarray
         cuts |= _spectroscopic_cuts(catalogue, options)
     low, high = options["magnitude_min"], options["magnitude_max"]
     if low is not None or high is not None:
-        bad = _outside(table["cmodel_mag"], low, high).any(1)
-        cuts["magnitude out of range"] = bad
+        bad = _outside(table["cmodel_mag"], low, high)
+        if options["sentinels"] == "keep":  # a missing one too
+            bad &= np.isfinite(table["cmodel_mag"])
+        cuts["magnitude out of range"] = bad.any(1)
     return cuts
 
 

@@ -1,10 +1,12 @@
 """The builder of a user's own file, whether it holds cutouts or a catalogue."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
 
 from kphotoz.data.grouping import split_of_groups
 from kphotoz.data.importing import row_flags, row_groups, row_ids
@@ -115,6 +117,15 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager) -> dict[str, Iterator]:
         """Returns a generator for each split that has rows; nothing is downloaded."""
+        splits = self._splits()
+        return {
+            split: self._generate_examples(split, splits)
+            for split in SPLITS
+            if (splits == split).any()
+        }
+
+    def _splits(self) -> np.ndarray:
+        """Returns the split of every row of the file, "" where it cannot be used."""
         if self.builder_config is None:
             raise InputError(
                 "Wanted: a file of the user's. Received: none. Use `kphotoz data "
@@ -124,11 +135,32 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         with open_survey_file(spec) as file:
             splits = split_of_groups(row_groups(file), spec.splits, spec.seed)
             splits[row_flags(file) != ""] = ""
-        return {
-            split: self._generate_examples(split, splits)
-            for split in SPLITS
-            if (splits == split).any()
-        }
+        return splits
+
+    def _generate_splits(self, dl_manager, download_config) -> list:
+        """Writes the splits without TFDS' buffers: see `_building.write_split`."""
+        splits, infos = self._splits(), []
+        for split in SPLITS:
+            count = int((splits == split).sum())
+            if download_config.max_examples_per_split is not None:
+                count = min(count, download_config.max_examples_per_split)
+            if count:
+                examples = itertools.islice(self._encoded(split, splits), count)
+                shards = download_config.get_shard_config()
+                infos.append(
+                    _building.write_split(self, split, examples, count, shards)
+                )
+        return infos
+
+    def _encoded(self, split: str, splits: np.ndarray) -> Iterator[tuple[int, bytes]]:
+        """Yields (row, serialized example) for the rows of a split in file order."""
+        features = self.info.features
+        serializer = example_serializer.ExampleSerializer(
+            features.get_serialized_info()
+        )
+        for row, example in self._generate_examples(split, splits):
+            encoded = features.encode_example(example)
+            yield row, serializer.serialize_example(encoded)
 
     def _generate_examples(self, split: str, splits: np.ndarray) -> Iterator[tuple]:
         """Yields (row, example) for the rows of a split in file order."""
@@ -160,6 +192,5 @@ def _metadata(file: SurveyFile) -> dict:
         "licence": spec.licence,
         "acknowledgement": spec.acknowledgement,
         "file": str(spec.file),
-        "zero_point": spec.declared("zero_point", count),
         **{name: spec.declared(name, count) for name in per_band},
     }

@@ -21,4 +21,9 @@ class Builder(UserFileBuilder):
     AXES = ("height", "width", "band")
 
     def _declared(self, file: ImageFile) -> dict:
-        return {"psf_fwhm": file.spec.declared("psf_fwhm", len(file.bands))}
+        count = len(file.bands)
+        return {
+            "psf_fwhm": file.spec.declared("psf_fwhm", count),
+            "zero_point": file.zero_point,
+            "given_zero_point": file.spec.declared("zero_point", count),
+        }

@@ -1,10 +1,12 @@
 """The builder under TFDS's own test case, on files of a few rows in the real layout."""
 
+import pytest
 import tensorflow_datasets as tfds
 
 from kphotoz_datasets.transfer_z import transfer_z_dataset_builder
 
 
+@pytest.mark.large  # as galaxies_ml, by the same builder
 class TransferZTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = transfer_z_dataset_builder.Builder
     SPLITS = {"train": 6, "validation": 3, "test": 3}

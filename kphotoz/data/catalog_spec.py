@@ -61,12 +61,7 @@ class CatalogSpec(SurveySpec):
         self._check_softening()
         if self.fluxes:
             self._check_zero_point()
-        system = (self.magnitude_system or "unknown").lower()
-        if system not in ("ab", "unknown") and self.ab_offset is None:
-            raise ValueError(
-                f"magnitude_system {self.magnitude_system} needs ab_offset, AB "
-                "magnitude minus the given one"
-            )
+        self._check_system()
         if self.reference_band not in (None, *self.bands):
             raise ValueError(
                 f"reference_band {self.reference_band!r} is none of the bands "

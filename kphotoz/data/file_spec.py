@@ -52,6 +52,8 @@ class FileSpec(SurveySpec):
     @pydantic.model_validator(mode="after")
     def _one_scale(self) -> Self:
         self._check_unit()
+        if self.declared("zero_point", 1) is not None:
+            self._check_system()
         return self
 
     def declared(self, field: str, bands: int = 0) -> Any:
@@ -64,6 +66,16 @@ class FileSpec(SurveySpec):
         if field == "zero_point" and self.zero_point is None and self.unit in UNITS:
             return [UNITS[self.unit]] * bands
         return super().declared(field, bands)
+
+    def zero_points(self, bands: int) -> list[float] | None:
+        """Returns the AB magnitude of a flux of 1 in each band, None where unknown.
+
+        Args:
+            bands: int. Their number.
+        """
+        given = self.declared("zero_point", bands)
+        offsets = self.declared("ab_offset", bands) or [0.0] * bands
+        return given and [a + b for a, b in zip(given, offsets, strict=True)]
 
     def asked(self) -> tuple[str, ...]:
         """Returns the fields that must be declared, or said to be unknown."""

@@ -66,19 +66,22 @@ def group_by_position(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndar
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
-    count = len(ra)
     placed = np.flatnonzero(on_sky(ra, dec))
-    a, d = np.radians(ra[placed]), np.radians(dec[placed])
+    # One point for all rows of one position: n of them would be n^2 / 2 pairs.
+    spots, spot = np.unique(
+        np.stack([ra[placed], dec[placed]], axis=1), axis=0, return_inverse=True
+    )
+    a, d = np.radians(spots.T)
     points = np.stack([np.cos(a) * np.cos(d), np.sin(a) * np.cos(d), np.sin(d)], axis=1)
     chord = 2 * np.sin(np.radians(radius / 3600) / 2)
-    pairs = placed[cKDTree(points).query_pairs(chord, output_type="ndarray")]
-    pairs = pairs.reshape(-1, 2)
-    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    pairs = cKDTree(points).query_pairs(chord, output_type="ndarray").reshape(-1, 2)
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points),) * 2)
     _, labels = connected_components(links, directed=False)
-    groups = np.full(count, "", object)
+    groups = np.full(len(ra), "", object)
     # South first, then west: the first row of each group is the one it is named after.
-    order = placed[np.lexsort((ra[placed], dec[placed]))]
-    _, first, member = np.unique(labels[order], return_index=True, return_inverse=True)
+    south = np.lexsort((ra[placed], dec[placed]))
+    order, labels = placed[south], labels[spot.reshape(-1)][south]
+    _, first, member = np.unique(labels, return_index=True, return_inverse=True)
     halves = np.stack([ra[order] % 360, dec[order]], axis=1)[first] * 7200
     cells = np.rint(halves).astype(np.int64)
     cells[:, 0] %= 360 * 7200

@@ -25,6 +25,8 @@ from kphotoz.files import atomic
 __all__ = ["import_file", "open_file", "row_flags", "row_groups", "row_ids"]
 
 _SAME_SOURCE = 1.0  # arcsec between repeats of one source; our choice
+# A group of so many rows, and such a share of them, is told, or is too large to split.
+_CROWD, _TOLD, _TOO_LARGE = 20, 0.1, 0.5
 
 
 def import_file(spec: SurveySpec) -> str:
@@ -139,16 +141,42 @@ def _check_rows(spec: SurveySpec, kind: str) -> None:
                 f"{str(names[counts > 1][0])!r} more than once. Map another column "
                 "with --key id=NAME."
             )
-        if "group" not in file.table and not {"ra", "dec"} <= set(file.table):
-            print(
-                f"{spec.file.name}: no group and no positions: each row counts as an "
-                "object of its own, so repeats of one object may be split apart.",
-                file=sys.stderr,
-            )
+        _check_groups(file)
         flags, unseen = _read_rows(file)
         _tell_unseen(file, unseen)
         tell_implied(file)
     _check_flags(spec, kind, ids, flags)
+
+
+def _check_groups(file: SurveyFile) -> None:
+    name = file.spec.file.name
+    if "group" in file.table:
+        return
+    if not {"ra", "dec"} <= set(file.table):
+        print(
+            f"{name}: no group and no positions: each row counts as an object of its "
+            "own, so repeats of one object may be split apart.",
+            file=sys.stderr,
+        )
+        return
+    if file.kind == "image" and not file.pixel_scale:
+        print(
+            f"{name}: no pixel scale: cutouts of neighbours, which share pixels, may "
+            "be split apart.",
+            file=sys.stderr,
+        )
+    groups, counts = np.unique(row_groups(file).astype(str), return_counts=True)
+    largest = counts.max(initial=0)
+    if largest < max(_CROWD, _TOLD * len(file)):
+        return
+    found = f"{largest} of {len(file)} rows in one, {groups[counts.argmax()]}"
+    if largest > _TOO_LARGE * len(file):
+        raise InputError(
+            "Wanted: groups by position small enough to be split; neighbours in a row "
+            f"are one group. Received: {name} with {found}. Map a group of your own "
+            "with --key group=NAME, such as the id where overlaps may be split apart."
+        )
+    print(f"{name}: groups by position: {found}, all of one split.", file=sys.stderr)
 
 
 def _check_labels(file: SurveyFile) -> None:

@@ -53,7 +53,8 @@ class SurveySpec(pydantic.BaseModel):
         zero_point: float or one per band [mag]. Magnitude of a flux of 1.
         magnitude_system: str. "AB", "Vega", …
         filters: tuple of str. Filter ids, one per band.
-        ab_offset: float or one per band [mag]. AB magnitude minus the given one.
+        ab_offset: float or one per band [mag]. AB magnitude minus the given one; added
+            to the zero point of cutouts.
             [default: none]
         extinction_coefficient: float or one per band [mag per E(B-V)]. [default: none]
         extinction: "none", "deredden", "input" or "unknown".
@@ -176,6 +177,15 @@ class SurveySpec(pydantic.BaseModel):
         if any(abs(value - known) > 0.01 for value in given):
             raise ValueError(
                 f"zero_point {given} is not {self.unit}'s, {known:g}; give one"
+            )
+
+    def _check_system(self) -> None:
+        """Raises where magnitudes are said not to be AB, and not how far from it."""
+        system = (self.magnitude_system or "unknown").lower()
+        if system not in ("ab", "unknown") and self.ab_offset is None:
+            raise ValueError(
+                f"magnitude_system {self.magnitude_system} needs ab_offset, AB "
+                "magnitude minus the given one"
             )
 
     @property

@@ -45,6 +45,15 @@ def test_friends_of_friends_cross_the_meridian_and_the_pole():
     np.testing.assert_array_equal(same, wanted)
 
 
+def test_many_rows_of_one_position_are_one_group_without_all_their_pairs():
+    ra, dec = np.zeros(60_000), np.zeros(60_000)  # 1.8e9 pairs
+    ra[-2:] = 10.0, 20.0
+    groups = group_by_position(ra, dec, 3.0)
+    names, counts = np.unique(groups.astype(str), return_counts=True)
+    assert sorted(counts.tolist()) == [1, 1, 59_998]
+    assert set(names) == {"sky-0+0", "sky-72000+0", "sky-144000+0"}
+
+
 def test_friends_agree_with_astropy_pairs():
     from astropy import units
     from astropy.coordinates import SkyCoord, search_around_sky

@@ -86,6 +86,31 @@ def test_bands_as_extensions_or_files_equal_the_cube(make_file, plain_cutouts):
         opened(path, bands=tuple("rgiz"))
 
 
+@pytest.mark.parametrize("key", ["image", "{id}-{band}.fits"])
+def test_cutouts_of_one_band_are_planes(make_file, plain_cutouts, key):
+    wanted = plain_cutouts()[0][:, :1]
+    path = make_file("fits")
+    for row, image in enumerate(wanted):
+        for name in (f"{row}.fits", f"n{row}-i.fits"):
+            fits.PrimaryHDU(image[0]).writeto(path / name, overwrite=True)
+    images, flags, _ = everything(path, bands=("i",), keys={"image": key})
+    np.testing.assert_array_equal(images, np.moveaxis(wanted, 1, -1))
+    assert set(flags) == {""}
+
+
+def test_a_column_that_nobody_asked_for_may_be_of_any_kind(make_file, plain_cutouts):
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    path = make_file("fits")
+    table = csv.read_csv(path / "table.csv")
+    ragged = pa.array([[1.0] * row for row in range(len(table))])
+    parquet.write_table(table.append_column("history", ragged), path / "t.parquet")
+    (path / "table.csv").unlink()
+    images, _, _ = everything(path)
+    np.testing.assert_array_equal(images, np.moveaxis(plain_cutouts()[0], 1, -1))
+
+
 def test_bands_of_the_file_are_used_and_compared(make_file):
     path = make_file("hdf5")
     with opened(path, bands=None) as file:

@@ -136,7 +136,19 @@ def test_calibration_rows_have_no_neighbour_in_training():
     held = np.isin(found.splits.astype(str), ["calibration", "test"])
     free = np.isin(found.splits.astype(str), ["train", "validation"])
     assert not set(found.groups[held]) & set(found.groups[free])
+    parts = [set(found.groups[found.splits == x]) for x in ("calibration", "test")]
+    assert not parts[0] & parts[1]
     assert (found.splits == "calibration").sum() > 5
+
+
+def test_missing_magnitudes_are_kept_where_sentinels_are():
+    rows = catalogue(np.random.default_rng(3), 200, width=5)
+    missing = np.isnan(rows.columns["cmodel_mag"]).any(1)
+    fine = np.isfinite(rows.columns["redshift"]) & missing
+    wanted = {"neighbours": "keep", "error_max": "none", "relative_error_max": None}
+    wanted |= {"z_min": "none", "z_max": "none", "secure": False}
+    found = select(rows, options(sentinels="keep", **wanted), 64, "label")
+    assert fine.any() and (found.splits[fine] != "").any()
 
 
 def test_spectroscopic_cuts_pass_over_the_photometric_rows_of_a_union():

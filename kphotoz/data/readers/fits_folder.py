@@ -7,7 +7,7 @@ import numpy as np
 
 from kphotoz.data.readers.fits_table import open_fits
 from kphotoz.data.readers.source import Source, band_names, no_such_key
-from kphotoz.data.readers.tables import read_table
+from kphotoz.data.readers.tables import open_table
 from kphotoz.errors import InputError
 from kphotoz.untrusted import damaged
 
@@ -38,18 +38,18 @@ class FITSFolderSource(Source):
     ) -> None:
         self.path = path
         self._given = bands
-        self._table = read_table(path / table if table else _find_table(path))
-        self.columns = list(self._table)
+        self._table = open_table(path / table if table else _find_table(path))
+        self.columns = list(self._table.names)
 
     def column(self, name: str) -> np.ndarray:
         """Returns a column of the table."""
-        if name not in self._table:
+        if name not in self.columns:
             raise no_such_key(self.path, name, self.columns)
-        return self._table[name]
+        return self._table.read([name])[name]
 
     def open_images(self, key: str) -> None:
         """Finds the first cutout that can be read; its shape is everyone's."""
-        rows = len(next(iter(self._table.values()), []))
+        rows = self._table.count()
         self._files = self._pattern(key, rows) if "{" in key else self._named(key)
         self.layout = None
         for files in self._files:
@@ -93,10 +93,12 @@ class FITSFolderSource(Source):
                 f"Wanted: band names for the files {key!r}. Received: none. "
                 "Give --bands."
             )
+        wanted = {*_FIELD.findall(key)} - {"band"}
+        named = {name: self.column(name) for name in sorted(wanted)}
         files = []
         with damaged(self.path, f"columns for the names in {key!r}"):
             for row in range(rows):
-                cells = {name: _text(self._table[name][row]) for name in self._table}
+                cells = {name: _text(cells[row]) for name, cells in named.items()}
                 files.append(
                     [_filled(key, cells | {"band": band}) for band in bands]
                     if "{band}" in key
@@ -147,7 +149,8 @@ def _read_cutout(
             missing = isinstance(error.__cause__, FileNotFoundError)
             return None, None, "missing_image" if missing else "unreadable_image"
     if len(planes) == 1:
-        return planes[0]
+        image, found, layout = planes[0]
+        return (image[None], found, "band_first") if image.ndim == 2 else planes[0]
     if len({plane.shape for plane, _, _ in planes}) > 1 or planes[0][0].ndim != 2:
         return None, None, "wrong_shape"
     return np.stack([plane for plane, _, _ in planes]), None, "band_first"

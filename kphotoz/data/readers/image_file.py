@@ -44,7 +44,7 @@ class ImageFile(SurveyFile):
             self._source.open_images(self._image_key())
             self._check_shape()
             self.bands = self._check_bands()
-            self.zero_point = spec.declared("zero_point", len(self.bands))
+            self.zero_point = spec.zero_points(len(self.bands))
             self._band_last = self._find_layout() == "band_last"
             self.size = self._source.shape[2]
             self.input_shape = (self.size, self.size, len(self.bands))

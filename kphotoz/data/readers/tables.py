@@ -2,15 +2,13 @@
 
 import pathlib
 
-import numpy as np
-
 from kphotoz.data.readers.fits_table import FITSTable
 from kphotoz.data.readers.parquet_table import ParquetTable
 from kphotoz.data.readers.table import Table
 from kphotoz.data.readers.text_table import CSVTable, ECSVTable, TSVTable
 from kphotoz.errors import InputError
 
-__all__ = ["SUFFIXES", "open_table", "read_table"]
+__all__ = ["SUFFIXES", "open_table"]
 
 _KINDS: dict[str, type[Table]] = {
     ".csv": CSVTable,
@@ -42,16 +40,3 @@ def open_table(path: pathlib.Path) -> Table:
     raise InputError(
         f"Wanted: a table in {', '.join(SUFFIXES)}. Received: {path}. Convert it."
     )
-
-
-def read_table(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Returns all columns of a table in file order; CSV columns are text.
-
-    Args:
-        path: path. The suffix tells the format.
-
-    Raises:
-        InputError: it is missing, damaged or of another format.
-    """
-    table = open_table(path)
-    return table.read(table.names)
