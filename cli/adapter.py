@@ -26,8 +26,9 @@ def show(file: pathlib.Path, as_json: bool) -> None:
     described = header.model_dump()
     described["bytes"] = file.stat().st_size
     for entry in described["entries"]:
-        factors = [tensors[f"lora/{entry['path']}/{x}"] for x in "ab"]
-        entry["parameters"] = sum(int(x.size) for x in factors)
+        trained = ("a", "b", *(["magnitude"] if entry["dora"] else []))
+        arrays = [tensors[f"lora/{entry['path']}/{name}"] for name in trained]
+        entry["parameters"] = sum(int(array.size) for array in arrays)
     described["parameters"] = sum(x["parameters"] for x in described["entries"])
     if as_json:
         click.echo(json.dumps(described, indent=1, sort_keys=True))
@@ -57,7 +58,8 @@ def _print(described: dict) -> None:
         table.add_column(heading)
     for entry in described["entries"]:
         shape = "×".join(map(str, entry["shape"]))
-        numbers = (f"{entry[k]:g}" for k in ("rank", "alpha", "parameters"))
+        numbers = [f"{entry['rank']}", f"{entry['alpha']:g}"]
+        numbers.append(f"{entry['parameters']:,}")
         texts = (entry["path"], entry["kind"], entry["kernel_hash"][:8])
         path, kind, kernel = map(escape, texts)
         table.add_row(path, kind, shape, *numbers, kernel)

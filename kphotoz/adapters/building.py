@@ -11,7 +11,7 @@ from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
 from kphotoz.adapters.eva import find_directions, share_ranks
 from kphotoz.adapters.inventory import adapters_of
 from kphotoz.adapters.planning import Choice, Targets, matching, plan
-from kphotoz.adapters.swap import can_swap, swap
+from kphotoz.adapters.swap import can_swap, hash_frozen, swap
 from kphotoz.errors import InputError
 from kphotoz.layers._lora_arguments import (
     STARTS,
@@ -212,6 +212,7 @@ def build(
     }
     starts = {e["path"]: _initializer(initializer, e["seed"]) for e in entries}
     if can_swap(base, list(starts)):
+        spec["origin"]["frozen_hash"] = hash_frozen(base, spec["origin"])
         model = swap(base, spec, starts)
     elif dropout or any(entry["formulation"] == "two_branches" for entry in entries):
         raise InputError(

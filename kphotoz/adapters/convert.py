@@ -11,7 +11,7 @@ from kphotoz.adapters import paths, peft_file
 from kphotoz.adapters.inventory import Adapter, adapters_of, check_finite
 from kphotoz.adapters.matrices import Given, build_given, matrices_of
 from kphotoz.adapters.peft_file import PeftFactors
-from kphotoz.adapters.storage import origin_of
+from kphotoz.adapters.storage import check_frozen, origin_of
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import Form, form_of, form_of_kernel
 
@@ -210,6 +210,7 @@ def _theirs(adapter: Adapter) -> PeftFactors:
 
 
 def _check_only_factors(model: keras.Model, found: list[Adapter]) -> None:
+    check_frozen(model)
     origin = origin_of(model)
     moved = list(origin["train_also"]) if origin else []
     if origin and origin["batch_norm"] != "freeze":

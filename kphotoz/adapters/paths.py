@@ -12,8 +12,12 @@ import keras
 import numpy as np
 
 from kphotoz.files import hash_arrays
+from kphotoz.layers._lora import LoRAMixin
 
-__all__ = ["arrays", "edges", "hash_model", "is_graph", "is_swappable", "value", "walk"]
+__all__ = [
+    *("arrays", "edges", "hash_model", "is_graph", "is_swappable"),
+    *("own_weights", "value", "walk"),
+]
 
 # What a subclass may override without `clone_model` losing it.
 _LOST_BY_CLONING = (
@@ -51,6 +55,14 @@ def walk(model: keras.Layer) -> dict[str, keras.Layer]:
 
     visit(model, "")
     return found
+
+
+def own_weights(layer: keras.Layer) -> list[keras.Variable]:
+    """Returns the weights of a layer, without those of layers below and adapters."""
+    if isinstance(layer, LoRAMixin):
+        return layer.base_weights
+    below = {id(weight) for child in _children(layer) for weight in child.weights}
+    return [weight for weight in layer.weights if id(weight) not in below]
 
 
 def _children(layer: keras.Layer) -> list[keras.Layer]:

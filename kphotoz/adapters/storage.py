@@ -17,11 +17,12 @@ from kphotoz.adapters.inventory import (
     check_finite,
     check_present,
 )
+from kphotoz.adapters.swap import hash_frozen
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
 from kphotoz.layers._forms import form_of
 
-__all__ = ["load", "moved_layers", "origin_of", "save"]
+__all__ = ["check_frozen", "load", "moved_layers", "origin_of", "save"]
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         path: file to write, usually ending in .safetensors.
 
     Raises:
-        InputError: the model was not made so, a factor is not finite, or the file
-            cannot be written.
+        InputError: the model was not made so, a factor is not finite, a weight moved
+            that the file would lose, or the file cannot be written.
     """
     found = adapters_of(model)
     origin = origin_of(model)
@@ -49,6 +50,7 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         )
     check_finite(found)
     check_present(model, "saving")
+    check_frozen(model)
     layers = paths.walk(_root(model))
     head, norms = _head_and_norms(origin, layers)
     parts = {"norm": _parts(layers, norms), "head": _parts(layers, head)}
@@ -130,6 +132,25 @@ def origin_of(model: keras.Model) -> dict | None:
         return model.spec["origin"]
     origins = [adapter.layer.origin for adapter in adapters_of(model)]
     return origins[0] if origins else None
+
+
+def check_frozen(model: keras.Model) -> None:
+    """Checks that a swapped model still has the base's weights where none may move.
+
+    Keras unfreezes every layer that has no adapter by `model.trainable = True`.
+
+    Raises:
+        InputError: it has not.
+    """
+    origin = origin_of(model)
+    if isinstance(model, AdaptedModel) or "frozen_hash" not in (origin or {}):
+        return
+    if hash_frozen(model, origin) != origin["frozen_hash"]:
+        raise InputError(
+            "Wanted: the base's own weights in all layers that were frozen. Received: "
+            "others, which an adapter's file would lose. Name layers to be trained in "
+            "train_also, set no trainable=True by hand, or keep it all by model.save."
+        )
 
 
 def moved_layers(model: keras.Model) -> tuple[keras.Model, list[str]]:

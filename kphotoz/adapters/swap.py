@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from kphotoz.adapters import paths
+from kphotoz.files import hash_arrays
 from kphotoz.layers import (
     BatchNormalization,
     LoRAConv1D,
@@ -16,7 +17,10 @@ from kphotoz.layers import (
 from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
 
-__all__ = ["LORA", "can_swap", "copy_state", "lora_twin", "plain", "rebuild", "swap"]
+__all__ = [
+    *("LORA", "can_swap", "copy_state", "hash_frozen", "lora_twin"),
+    *("plain", "rebuild", "swap"),
+]
 
 LORA = {
     keras.layers.Conv1D: LoRAConv1D,
@@ -61,6 +65,21 @@ def swap(base: keras.Model, spec: dict, initializers: dict) -> keras.Model:
         return type(layer).from_config(config)
 
     return rebuild(base, convert)
+
+
+def hash_frozen(model: keras.Model, origin: dict) -> str:
+    """Returns the SHA-256 of what must not move, the same for a base and its copy.
+
+    Args:
+        model: the base, or what `swap` made of it.
+        origin: dict. What `apply` records: `train_also` and `batch_norm`.
+    """
+    frozen, trained = [], origin["train_also"]
+    for path, layer in paths.walk(model).items():
+        moves = origin["batch_norm"] != "freeze" and _is_batch_norm(layer)
+        if not (moves or any(f"{path}/".startswith(f"{x}/") for x in trained)):
+            frozen += paths.own_weights(layer)
+    return hash_arrays(*paths.arrays(frozen))
 
 
 def plain(model: keras.Model) -> keras.Model:

@@ -122,6 +122,12 @@ class LoRAMixin(LowRank):
         self.build_factors(self.a_initializer)
 
     @property
+    def base_weights(self) -> list:
+        """The frozen kernel, and the bias where it is frozen too."""
+        frozen = self.bias is not None and not self.train_bias
+        return [self.base_kernel, self.bias] if frozen else [self.base_kernel]
+
+    @property
     def kernel(self):
         """The effective kernel, summed in float32, in the compute dtype."""
         return ops.cast(ops.add(self.base_kernel, self.update()), self.compute_dtype)
@@ -222,7 +228,8 @@ class LoRAMixin(LowRank):
         return ops.cast(value, self.compute_dtype)
 
     def _regularize(self) -> None:
-        if self.kernel_regularizer is not None:
+        # Of weights, so once a pass however often a shared layer is called in it.
+        if self.kernel_regularizer is not None and not self._get_own_losses():
             self.add_loss(self.kernel_regularizer(self.update()))
 
     def _drop(self, inputs, training: bool | None):

@@ -35,9 +35,9 @@ def run_adapter_contract(
     | adapt | `adapters.apply` finds layers and leaves the base as it is |
     | identity | the adapted model's outputs are the base's, bit for bit |
     | train | after two steps every factor has moved and nothing frozen has |
-    | freeze | so it stays when `trainable` is set to False and True |
     | reload | a .keras file gives the same weights and outputs, and trains on |
     | file | an adapter file gives the same outputs on a base made by `make` |
+    | freeze | no adapted kernel moves when `trainable` was set to False and True |
     | merge | the merged model has no adapters and the same outputs |
 
     Args:
@@ -63,9 +63,9 @@ def run_adapter_contract(
         base, outputs = run.build(make)
         model = run.adapt(base, outputs, options)
         run.train(model)
-        run.freeze(model)
         run.reload(model, pathlib.Path(folder) / "model.keras")
-        run.file(base, model, pathlib.Path(folder) / "adapter.safetensors")
+        again = run.file(base, model, pathlib.Path(folder) / "adapter.safetensors")
+        run.freeze(again)
         run.merge(model)
 
 
@@ -115,6 +115,7 @@ class _Run:
         self._moved("train", before, model)
 
     def freeze(self, model) -> None:
+        # Keras thaws the layers without an adapter: this model is not used again.
         model.trainable = False
         model.trainable = True
         before = adapters.snapshot(model)
@@ -125,19 +126,21 @@ class _Run:
         with _clause("reload"):
             model.save(path)
             again = keras.models.load_model(path, self.custom_objects, compile=False)
-        pairs = zip(_factors(model), _factors(again), strict=True)
-        for (name, old), (_, new) in pairs:
+        factors, found = _factors(model), _factors(again)
+        _check("reload", len(factors) == len(found), "factors are lost")
+        for (name, old), (_, new) in zip(factors, found, strict=True):
             _check("reload", np.array_equal(old, new), f"{name} is another one")
         self._equal("reload", model, again)
         before = adapters.snapshot(again)
         self._steps("reload", again, 1)
         self._moved("reload", before, again)
 
-    def file(self, base, model, path) -> None:
+    def file(self, base, model, path) -> keras.Model:
         with _clause("file"):
             adapters.save(model, path)
             again = adapters.load(base, path)
         self._equal("file", model, again)
+        return again
 
     def merge(self, model) -> None:
         with _clause("merge"):

@@ -38,6 +38,13 @@ def test_show_as_json_is_json_only(files):
     assert [e["path"] for e in described["entries"]] == ["stem", "block", "head_1"]
 
 
+def test_show_counts_what_trains_with_magnitudes_of_dora(base, tmp_path):
+    model = adapters.apply(base, rank=2, alpha=3.0, targets="head_1", dora=True)
+    adapters.save(model, tmp_path / "a.safetensors")
+    described = json.loads(_run("show", tmp_path / "a.safetensors", "--json").output)
+    assert described["parameters"] == 2 * (8 + 7) + 7 == adapters.count(model)
+
+
 @pytest.mark.parametrize("where", ["run", "run/model.keras"])
 def test_merge_writes_a_plain_model_with_the_adapted_output(
     files, trained, images, where

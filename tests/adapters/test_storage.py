@@ -37,6 +37,19 @@ def test_factors_head_and_statistics_come_back_bit_for_bit(base, trained, file):
     assert model.get_layer("stem_norm").policy == "adapt_statistics"
 
 
+def test_what_a_toggle_thawed_is_refused_not_lost(base, images, tmp_path):
+    model = adapters.apply(base, rank=2, alpha=3.0, targets="stem")
+    model.trainable = False
+    model.trainable = True  # thaws every layer without an adapter
+    adapters.save(model, tmp_path / "before.safetensors")
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    outputs = value(model(images))
+    model.train_on_batch(images, outputs + 1)
+    with pytest.raises(InputError, match="base's own weights.*train_also"):
+        adapters.save(model, tmp_path / "after.safetensors")
+    assert not (tmp_path / "after.safetensors").exists()
+
+
 def test_loading_leaves_the_base_alone(base, file):
     before = adapters.snapshot(base)
     adapters.load(base, file)

@@ -97,6 +97,24 @@ def test_regularizer_acts_on_the_update_and_on_nothing_else():
     np.testing.assert_allclose(float(layer.losses[0]), (delta**2).sum(), rtol=1e-5)
 
 
+def test_regularizer_of_a_shared_layer_counts_once_as_keras_counts_it():
+    def penalty(layer):
+        one, two = keras.Input((7,)), keras.Input((7,))
+        model = keras.Model([one, two], layer(one) + layer(two))
+        if isinstance(layer, LoRADense):
+            layer.lora_b.assign(np.ones((2, 3)))
+        for _ in range(2):
+            model([np.ones((2, 7), "float32")] * 2)
+        return [float(loss) for loss in model.losses]
+
+    options = {"kernel_regularizer": keras.regularizers.L2(1)}
+    layer = LoRADense(3, rank=2, alpha=6.0, **options)
+    (found,) = penalty(layer)
+    delta = 3.0 * _numpy(layer.lora_a) @ np.ones((2, 3))
+    np.testing.assert_allclose(found, (delta**2).sum(), rtol=1e-5)
+    assert len(penalty(keras.layers.Dense(3, **options))) == 1
+
+
 def test_dropout_is_off_at_inference_and_unbiased_on_the_branch_only():
     layer = LoRADense(3, rank=2, dropout=0.4, seed=5)
     x = np.random.default_rng(1).normal(size=(1, 7)).astype("float32")

@@ -21,7 +21,7 @@ def functional():
 
 
 def sequential():
-    layers = [keras.layers.Conv2D(6, 3), keras.layers.Flatten(), keras.layers.Dense(4)]
+    layers = [keras.layers.Conv2D(6, 3), keras.layers.Flatten(), keras.layers.Dense(1)]
     return keras.Sequential([keras.Input((6, 5, 3)), *layers])
 
 
