@@ -35,6 +35,12 @@ def group_column(columns: Collection[str], given: str | None) -> str | None:
     return given or (GROUP if GROUP in columns else None)
 
 
+def grouping(choice: Choice) -> set[str]:
+    """Returns the column to read as text: 19 digits do not survive as a float64."""
+    cut = {text.partition(":")[0] for text in choice.by}
+    return {choice.group or GROUP} - cut
+
+
 def evaluate(
     specs: Sequence[TableSpec], choice: Choice, select: Callable, edges: Callable
 ) -> dict[str, Any]:
@@ -48,6 +54,7 @@ def evaluate(
     """
     import numpy as np
 
+    from kphotoz.errors import InputError
     from kphotoz.metrics.groups import number_groups
     from kphotoz.metrics.joined import join
 
@@ -61,6 +68,13 @@ def evaluate(
     weights = joined.more.get(choice.weight) if choice.weight else None
     weights = None if weights is None else np.asarray(weights, np.float64)
     keep, unusable = _usable(joined, weights)
+    if not keep.any():
+        told = ", ".join(f"{count} {reason}" for reason, count in unusable.items())
+        raise InputError(
+            f"Wanted: objects that every table has a usable redshift of. Received: "
+            f"none of {joined.ids.size} common ones ({told or 'no common id'}). Name "
+            "other columns or tables."
+        )
     for described in facts:
         described["left_out"] = joined.left_out[described["name"]]
     group = group_column(joined.more, choice.group)
@@ -90,7 +104,7 @@ def _read(spec: TableSpec, choice: Choice, select: Callable):
     from kphotoz_cli._run_columns import check_one_run
 
     name = spec.id or choice.id or ID
-    columns = read_table(spec.path, text=(name,))
+    columns = read_table(spec.path, text={name} | grouping(choice))
     if name not in columns:
         raise InputError(
             "Wanted: --id COL, the column that several tables are joined on. "
@@ -147,10 +161,9 @@ def _usable(joined, weights):
     """Returns who can be scored in every table, and reason -> count of who cannot."""
     import numpy as np
 
-    reasons = {
-        "label non_finite": ~np.isfinite(joined.truth),
-        "label negative": joined.truth < 0,
-    }
+    from kphotoz.metrics import label_reasons
+
+    reasons = label_reasons(joined.truth)
     for name, pred in joined.preds.items():
         reasons[f"{name}: prediction non_finite"] = ~np.isfinite(pred)
         reasons[f"{name}: prediction ≤ −1"] = pred <= -1

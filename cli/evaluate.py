@@ -101,7 +101,7 @@ def _single(spec, choice) -> dict:
     from kphotoz.tables import column, read_table
     from kphotoz_cli import _evaluate_many as many
 
-    columns = _select(read_table(spec.path), choice.where)
+    columns = _select(read_table(spec.path, text=many.grouping(choice)), choice.where)
     pred, true = spec.pred or choice.pred, spec.true or choice.true
     pred, true = _names(columns, pred, true, choice.by)
     cuts = {}

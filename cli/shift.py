@@ -62,7 +62,8 @@ def command(
         model, *sources, out, settings, tell=lambda line: click.echo(line, err=True)
     )
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        written = json.loads((out / "shift.json").read_text())  # null for NaN
+        click.echo(json.dumps(written, ensure_ascii=False))
         return
     from rich.console import Console
 

@@ -38,13 +38,16 @@ class Tables:
             for regime in regimes
             for fraction in (recipe.fractions if regime.learns_from_target else (0.0,))
         ]
-        self.tables = {
-            (name, fraction, seed): read_jobs(
-                out, [Job(name, seed, fraction, fold) for fold in range(recipe.folds)]
-            )
-            for name, fraction in self.cases
-            for seed in range(recipe.seeds)
-        }
+        self.tables: dict[tuple, dict[str, np.ndarray]] = {}
+        for name, fraction in self.cases:
+            for seed in range(recipe.seeds):
+                folds = range(recipe.folds)
+                table = read_jobs(out, [Job(name, seed, fraction, k) for k in folds])
+                first = next(iter(self.tables.values()), table)
+                # One copy of what jobs have in common.
+                same = [k for k in table if _equal(table[k], first.get(k))]
+                table |= {key: first[key] for key in same}
+                self.tables[name, fraction, seed] = table
         first = next(iter(self.tables.values()))
         where = recipe.deployment
         self.samples = scored_samples(first, where.sample, where.truth, weights)
@@ -62,6 +65,12 @@ class Tables:
     def label_count(self, regime: str, fraction: float) -> int:
         """Returns the target labels a case has learned from, validation included."""
         return self.job(regime, fraction, 0).read_json("metrics").get("n_labels")
+
+
+def _equal(one: np.ndarray, other: np.ndarray | None) -> bool:
+    if other is None or one.dtype != other.dtype:
+        return False
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def collect(tables: Tables) -> dict[str, list]:

@@ -49,9 +49,10 @@ def stratify(tables: "Tables") -> tuple[list[dict], list[dict]]:
                 if len(rivals) == 2:
                     facts |= {"fraction": top, "sample": scored.name}
                     facts |= {"truth": scored.truth, "metric": chosen.headline}
-                    compared += differences(
+                    found_between = differences(
                         tables, rivals, part, chosen.headline, facts
                     )
+                    compared += [x for x in found_between if x["n"] >= _SMALLEST]
     return found, compared
 
 

@@ -51,7 +51,7 @@ def summarize(
         "remarks": remarks(*pair, adapted=adapted, forests=forests, window=window),
         "notes": [
             *experiment.notes,
-            *_notes(recipe, weights),
+            *_notes(recipe, regimes, weights),
             *missing_columns(tables),
         ],
         "recipe": recipe.model_dump(mode="json"),
@@ -96,7 +96,7 @@ def _environment(out: pathlib.Path) -> dict:
     return json.loads((out / "environment.json").read_text())
 
 
-def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:
+def _notes(recipe: Recipe, regimes: list[Regime], weights: Weights | None) -> list[str]:
     where = recipe.deployment
     notes = [
         f"Deployment sample: test split of the {where.sample}, scored against "
@@ -118,14 +118,27 @@ def _notes(recipe: Recipe, weights: Weights | None) -> list[str]:
             f"Seeds: {recipe.seeds}. Differences are called resolved from 5 on."
         )
     if recipe.search:
-        grid = ", ".join(f"{key} {value}" for key, value in recipe.search.items())
-        notes.append(
-            f"Each regime chose from the same grid ({grid}) and its epoch on the "
-            "validation labels, at the first seed of each label fraction."
-        )
+        notes += _of_search(recipe, regimes)
     else:
         notes.append("Rates were fixed beforehand; validation labels chose the epoch.")
     notes.append("The peak memory is that of the process up to the end of the job.")
+    return notes
+
+
+def _of_search(recipe: Recipe, regimes: list[Regime]) -> list[str]:
+    """Returns who chose from the grid, and who among those that train did not."""
+    grid = ", ".join(f"{key} {value}" for key, value in recipe.search.items())
+    fixed = [
+        one.name
+        for one in regimes
+        if one.trains and not (one.searched and recipe.search.keys() - one.training)
+    ]
+    notes = [
+        f"Regimes that train chose from the same grid ({grid}) and their epoch on the "
+        "validation labels, at the first seed of each label fraction."
+    ]
+    if fixed:
+        notes.append(f"Not so {', '.join(fixed)}, whose settings are their row's own.")
     return notes
 
 

@@ -114,8 +114,8 @@ def check_again(inputs: Any) -> None:
     if isinstance(inputs, Iterator):
         raise InputError(
             "Wanted: inputs that can be read again, for the second pass. Received: "
-            f"{type(inputs).__name__}, which ends after one. Give an array, a list "
-            "or an object that starts anew when it is iterated over."
+            f"{type(inputs).__name__}, which ends after one. Give an array, or an "
+            "object of batches that starts anew when it is iterated over."
         )
 
 

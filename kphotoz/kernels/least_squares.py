@@ -101,8 +101,14 @@ class Solver:
         Times the weight of a row it is its pull on its own prediction; times the
         variance of the noise it is the variance of what is predicted there.
         """
-        along = np.asarray(features, np.float64) @ self.directions.T
-        return np.square(along) @ self._inverse(ridge)
+        features = np.asarray(features, np.float64)
+        along = features @ self.directions.T
+        found = np.square(along) @ self._inverse(ridge)
+        if ridge:  # all that no row has seen is held by the ridge alone
+            kept = np.square(along[:, : self.rank]).sum(axis=1)
+            unseen = np.square(features).sum(axis=1) - kept
+            found += np.maximum(unseen, 0.0) / ridge
+        return found
 
     def left_out(
         self,

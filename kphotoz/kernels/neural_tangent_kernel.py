@@ -77,8 +77,12 @@ class NeuralTangentKernel:
         if two is None:
             self._check_size(len(rows), len(rows), "kernel of rows * outputs squared")
             return rows @ rows.T
-        blocks = [block @ rows.T for block in self._blocks(one)]
-        return np.concatenate(blocks or [np.empty((0, len(rows)))])
+        blocks, held = [np.empty((0, len(rows)))], 0
+        for block in self._blocks(one):
+            held += len(block)
+            self._check_size(held, len(rows), "kernel of rows * outputs by rows")
+            blocks.append(block @ rows.T)
+        return np.concatenate(blocks)
 
     def derivatives(self, inputs: Any) -> np.ndarray:
         """Returns the derivatives of what is predicted, float64 (n * outputs, p).
@@ -157,8 +161,8 @@ class NeuralTangentKernel:
         check_fitted(self.displacement)
         found = []
         for batch in batches(inputs, self._batch_size):
-            rows = np.concatenate([*self._blocks(batch)])
-            pulled = (rows @ self.displacement).reshape(len(_any(batch)), -1)
+            blocks = [block @ self.displacement for block in self._blocks(batch)]
+            pulled = np.concatenate(blocks).reshape(len(_any(batch)), -1)
             found.append(pulled + self._start(batch, pulled))
         return np.concatenate(found or [np.empty((0, 1))])
 
@@ -181,10 +185,11 @@ class NeuralTangentKernel:
         inverse = _inverse(values, self.ridge)
         found = []
         for batch in batches(inputs, self._batch_size):
-            rows = np.concatenate([*self._blocks(batch)])
-            known = np.square(rows @ self._rows.T @ vectors) @ inverse
-            left = np.maximum(np.square(rows).sum(axis=1) - known, 0.0)
-            scaled = self.noise / self.ridge * left
+            left = []
+            for rows in self._blocks(batch):
+                known = np.square(rows @ self._rows.T @ vectors) @ inverse
+                left.append(np.maximum(np.square(rows).sum(axis=1) - known, 0.0))
+            scaled = self.noise / self.ridge * np.concatenate(left)
             found.append(scaled.reshape(len(_any(batch)), -1))
         return np.concatenate(found or [np.empty((0, 1))])
 

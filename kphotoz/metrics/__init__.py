@@ -3,6 +3,7 @@
 Uses numpy only, so that any table of predictions can be scored without a backend.
 """
 
+from kphotoz.metrics._screen import label_reasons
 from kphotoz.metrics.binned import binned
 from kphotoz.metrics.bootstrap import (
     effective_size,
@@ -51,6 +52,7 @@ __all__ = [
     "catastrophic",
     "effective_size",
     "hsc_loss",
+    "label_reasons",
     "mae",
     "mse",
     "nmad",

@@ -8,6 +8,8 @@ from kphotoz.errors import InputError
 from kphotoz.metrics.groups import number_groups, total_weights
 from kphotoz.metrics.windows import Window
 
+_HIGHEST = 30.0  # redshift of a label; above are sentinels, as 99
+
 
 @dataclasses.dataclass(frozen=True)
 class Screened:
@@ -56,11 +58,12 @@ def screen(
 ) -> Screened:
     """Returns the objects that every seed can be scored on.
 
-    Left out, in this order and counted by name: labels that are not finite or negative
-    (a star or a sentinel), predictions that are not finite or <= -1 (no redshift; the
-    sentinels -1 and -99 are such), weights that are not finite or negative. Predictions
-    between -1 and 0, and predictions and labels outside `grid`, are kept, since leaving
-    out a model's bad answers would flatter it, but flagged.
+    Left out, in this order and counted by name: labels that are not finite, negative
+    (a star or a sentinel) or above 30 (a sentinel), predictions that are not finite or
+    <= -1 (no redshift; the sentinels -1 and -99 are such), weights that are not finite
+    or negative. Predictions between -1 and 0, and predictions and labels outside
+    `grid`, are kept, since leaving out a model's bad answers would flatter it, but
+    flagged.
 
     Where every prediction fails (a model that diverged) nothing is left, and n is 0.
 
@@ -149,10 +152,21 @@ def _arrays(preds, truth, weights, groups):
     return preds, truth, weights
 
 
-def _reasons(preds, truth, weights) -> dict[str, np.ndarray]:
-    reasons = {
+def label_reasons(truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns reason -> who cannot be scored for the label, (n,) bool, no one twice.
+
+    Args:
+        truth: (n,) float64. Redshifts of reference.
+    """
+    return {
         "label non_finite": ~np.isfinite(truth),
-        "label negative": truth < 0,
+        "label negative": (truth < 0) & np.isfinite(truth),
+        "label above 30": (truth > _HIGHEST) & np.isfinite(truth),
+    }
+
+
+def _reasons(preds, truth, weights) -> dict[str, np.ndarray]:
+    reasons = label_reasons(truth) | {
         "prediction non_finite": ~np.isfinite(preds).all(0),
         "prediction ≤ −1": (preds <= -1).any(0),
     }
@@ -165,10 +179,12 @@ def _members(preds, truth, window):
     """Returns who lies in the window (seeds, n), and whose exclusion matters (n,)."""
     if window is None:
         return np.ones((1, truth.size), bool), np.ones(truth.size, bool)
-    values = preds if window.on == "z_pred" else truth[None]
+    predicted = window.on == "z_pred"
+    values = preds if predicted else truth[None]
     member = window.contains(values)
     # Whether an unusable value would have fallen in the window is not known: count it.
     unusable = ~np.isfinite(values) | (values <= -1)
+    unusable |= not predicted and values > _HIGHEST
     return member, (member | unusable).any(0)
 
 

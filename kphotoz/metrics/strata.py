@@ -1,5 +1,6 @@
 """Metrics of a whole table, in its windows and in parts of it by other columns."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["in_window", "parts", "stratified"]
 
 # More values than this in a column of numbers are cut at their quartiles: our choice.
 _MOST_CATEGORIES = 12
+_MOST_TEXTS = 100  # values of a column of text that have a part each: our choice
 _NOBODY = "no usable object in the window"
 
 
@@ -112,9 +114,10 @@ def stratified(
 def parts(name: str, values: np.ndarray, edges: Sequence[float] | None = None):
     """Returns text -> mask of the parts of a column.
 
-    Text, booleans and up to 12 different whole numbers are categories; other numbers
-    are cut at `edges`, or at their quartiles, right-closed. What is in no part (NaN, or
-    beyond the edges) becomes a part of its own, so that nothing disappears.
+    Text (of its 100 most frequent values), booleans and up to 12 different whole
+    numbers are categories; other numbers are cut at `edges`, or at their quartiles,
+    right-closed. What is in no part (NaN, or beyond the edges) becomes a part of its
+    own, so that nothing disappears.
 
     Args:
         name: str. Name of the column.
@@ -127,7 +130,7 @@ def parts(name: str, values: np.ndarray, edges: Sequence[float] | None = None):
             f"Received: {values.dtype} of shape {values.shape}."
         )
     if edges is None and (values.dtype.kind in "bU" or _is_category(values)):
-        return {f"{name} = {value}": values == value for value in np.unique(values)}
+        return _categories(name, values)
     if values.dtype.kind == "U":
         raise InputError(
             f"Wanted: numbers to cut at edges. Received: text in {name!r}."
@@ -135,13 +138,32 @@ def parts(name: str, values: np.ndarray, edges: Sequence[float] | None = None):
     values = values.astype(np.float64)
     cuts = {}
     edges = _quartile_edges(values) if edges is None else edges
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        window = Window(low, high, name)
-        cuts[str(window)] = window.contains(values)
-    rest = ~np.any(list(cuts.values()), axis=0) if cuts else np.ones(values.size, bool)
-    if rest.any():
-        cuts[f"{name} in none of these"] = rest
-    return cuts
+    windows = [Window(*pair, name) for pair in itertools.pairwise(edges)]
+    texts = [str(window) for window in windows]
+    if len(set(texts)) < len(texts):  # edges that six digits do not tell apart
+        texts = [f"{one.low!r} < {name} ≤ {one.high!r}" for one in windows]
+    cuts = {
+        text: one.contains(values) for text, one in zip(texts, windows, strict=True)
+    }
+    return _with_rest(name, cuts, values.size)
+
+
+def _categories(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the parts of equal values, of the most frequent ones if there are many.
+
+    A column of names has as many values as rows: a mask of each would fill the memory.
+    """
+    found, counts = np.unique(values, return_counts=True)
+    chosen = np.sort(np.argsort(-counts, kind="stable")[:_MOST_TEXTS])
+    cuts = {f"{name} = {value}": values == value for value in found[chosen]}
+    return _with_rest(name, cuts, values.size)
+
+
+def _with_rest(name: str, cuts: dict, count: int) -> dict[str, np.ndarray]:
+    rest = np.ones(count, bool)
+    for mask in cuts.values():
+        rest &= ~mask
+    return cuts | ({f"{name} in none of these": rest} if rest.any() else {})
 
 
 def _is_category(values: np.ndarray) -> bool:

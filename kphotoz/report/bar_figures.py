@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kphotoz import metrics
-from kphotoz.metrics.point import SIGNED
+from kphotoz.metrics.point import improves
 from kphotoz.report.canvas import (
     figure,
     plain,
@@ -16,7 +16,7 @@ from kphotoz.report.canvas import (
     save,
 )
 from kphotoz.report.content import Content, finite
-from kphotoz.report.style import axis_label, factor, look
+from kphotoz.report.style import axis_label, better, factor, look
 
 __all__ = ["bars", "forgetting"]
 
@@ -56,7 +56,7 @@ def bars(
         save(drawn, path)
     caption = (
         f"{metric} ({metrics.DEFINITIONS.get(metric, '')}) of every regime on every "
-        f"sample, {_better(metric)}; errors from objects and seeds. Filled: against "
+        f"sample, {better(metric)}; errors from objects and seeds. Filled: against "
         f"the true redshift; open: against the label. Window: {content.window}. "
     )
     if floors:
@@ -64,10 +64,8 @@ def bars(
     return path, caption + requirement_words(said)
 
 
-def _better(metric: str) -> str:
-    if metric in SIGNED:
-        return "nearer to zero is better"
-    return "higher is better" if metric == "r2" else "lower is better"
+def _worse(metric: str) -> str:
+    return "left" if improves(metric, 1.0) else "right"
 
 
 def _samples(content: Content) -> list[str]:
@@ -125,9 +123,9 @@ def forgetting(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str]
         save(drawn, path)
     caption = (
         "Forgetting: the change on the source sample from the unadapted base, paired "
-        "by object and seed; right of the line is worse. Filled markers are resolved, "
-        "open ones are not. Against imperfect labels part of the change is only less "
-        "agreement with the labels' own errors."
+        f"by object and seed; {_worse(metric)} of the line is worse. Filled markers "
+        "are resolved, open ones are not. Against imperfect labels part of the change "
+        "is only less agreement with the labels' own errors."
     )
     return path, caption
 

@@ -8,7 +8,14 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from kphotoz.report.canvas import errorbar, figure, legend, plain, save
 from kphotoz.report.content import Content, finite
-from kphotoz.report.style import axis_label, factor, family, look, sample_words
+from kphotoz.report.style import (
+    axis_label,
+    better,
+    factor,
+    family,
+    look,
+    sample_words,
+)
 
 __all__ = ["costs", "fractions"]
 
@@ -131,9 +138,9 @@ def costs(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | No
         legend(drawn, grid)
         save(drawn, path)
     caption = (
-        f"{metric} on {sample_words(*case)} against what one model costs; lower left "
-        "is better. What costs nothing stands at the left edge; variants of one regime "
-        f"are joined in the order of their cost. Window: {content.window}."
+        f"{metric} on {sample_words(*case)} against what one model costs, "
+        f"{better(metric)}. What costs nothing stands at the left edge; variants of "
+        f"one regime are joined in the order of their cost. Window: {content.window}."
     )
     return path, caption
 

@@ -43,9 +43,7 @@ def redshifts(
     names, hidden = _chosen(content, panel, case, _MOST_PANELS)
     lines = -(-len(names) // 5)
     columns = -(-len(names) // lines)
-    finite = [panel.z, *(panel.preds[name].ravel() for name in names)]
-    top = float(np.nanquantile(np.concatenate(finite), 0.999))
-    limits = (0.0, max(top * 1.03, 0.1))
+    limits = (0.0, _top(panel, names))
     edges = np.linspace(*limits, 61)
     with figure(2.35 * columns + 0.9, 2.35 * lines + 0.5) as drawn:
         grid = drawn.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -84,6 +82,15 @@ def redshifts(
         f"{hidden}"
     )
     return path, caption.strip()
+
+
+def _top(panel: Panel, names: list[str]) -> float:
+    """Returns the upper limit of both axes, which no failed regime rules."""
+    reference = np.quantile(panel.z[np.isfinite(panel.z)], 0.999)
+    preds = np.concatenate([panel.preds[name].ravel() for name in names])
+    preds = preds[np.isfinite(preds)]
+    highest = np.quantile(preds, 0.999) if preds.size else reference
+    return max(1.03 * min(max(highest, reference), 1.5 * reference), 0.1)
 
 
 def _chosen(
@@ -127,8 +134,8 @@ def trends(
 ) -> tuple[pathlib.Path, str]:
     """Draws bias, scatter and outliers in bins; returns the path and the caption."""
     names = [m for m in TREND_METRICS if m in content.metrics] or [content.headline]
-    sides = _sides(panel)
     strong = _strong(content, panel, case)
+    sides = _sides(panel, strong)
     drawn_regimes, hidden = _chosen(content, panel, case, _MOST_CURVES)
     said: list = []
     with figure(3.7 * len(names) + 0.4, 2.4 * len(sides) + 1.1) as drawn:
@@ -185,9 +192,10 @@ def _label_floor(axes, panel, metric, side, edges, case) -> None:
     axes.plot(middles, value, label="the labels themselves", **style)
 
 
-def _sides(panel: Panel) -> dict[str, np.ndarray]:
+def _sides(panel: Panel, strong: list[str]) -> dict[str, np.ndarray]:
     """Returns what to bin by -> bin edges, of equal numbers."""
-    pooled = np.concatenate([pred[0] for pred in panel.preds.values()])
+    named = strong or list(panel.preds)
+    pooled = np.concatenate([panel.preds[name][0] for name in named])
     sides = {"z_pred": pooled, "z_true": panel.z}
     if panel.magnitude is not None and np.isfinite(panel.magnitude).sum() > 100:
         sides["magnitude"] = panel.magnitude
@@ -195,7 +203,8 @@ def _sides(panel: Panel) -> dict[str, np.ndarray]:
     found = {}
     for side, values in sides.items():
         values = values[np.isfinite(values)]
-        edges = np.unique(np.quantile(values, np.linspace(0.005, 0.995, bins + 1)))
+        shares = np.linspace(0.005, 0.995, bins + 1)
+        edges = np.unique(np.quantile(values, shares) if values.size else [])
         if edges.size > 1:
             found[side] = edges
     return found

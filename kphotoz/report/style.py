@@ -3,10 +3,11 @@
 import math
 
 from kphotoz.metrics import DEFINITIONS
-from kphotoz.metrics.point import RATES
+from kphotoz.metrics.point import RATES, SIGNED, improves
 
 __all__ = [
     "axis_label",
+    "better",
     "definition",
     "family",
     "heading",
@@ -51,6 +52,13 @@ _NAMES = {
 }
 SAMPLES = ("deployment", "target", "source", "both")
 DZ = "dz = (z_pred − z)/(1 + z), z the reference redshift"
+
+
+def better(metric: str) -> str:
+    """Returns in words which values of a metric are the better ones."""
+    if metric in SIGNED:
+        return "nearer to zero is better"
+    return "higher is better" if improves(metric, 1.0) else "lower is better"
 
 
 def look(regime: str, regimes: list[str]) -> tuple[str, str]:

@@ -36,6 +36,7 @@ _CHUNK = 512  # rows read at once; our choice
 _RANGE = (0.005, 0.995)  # quantiles of redshifts between which a source has examples
 # With fewer relabellings no p can be below 0.05 after its correction for two views.
 _FEWEST = 40
+_MOST_DRAWN = 250_000_000  # numbers of relabelled objects, 2 GB, held three times
 _SCORES = {"distance": "float64", "tail": "float64", "tail_hand_made": "float64"}
 
 
@@ -68,6 +69,12 @@ class Settings:
                     f"Wanted: {name} of {least} or more. Received: "
                     f"{getattr(self, name)}."
                 )
+        drawn = 2 * self.rows * (self.permutations + 1)
+        if drawn > _MOST_DRAWN:
+            raise InputError(
+                f"Wanted: at most {_MOST_DRAWN:.0e} relabelled objects, twice rows "
+                f"times permutations. Received: {drawn:.0e}. Take fewer of either."
+            )
 
 
 @dataclasses.dataclass

@@ -239,6 +239,42 @@ def test_whole_numbers_of_19_digits_are_compared_exactly(columns, tmp_path):
     assert rows[0]["n"] == 200  # as floats they are equal
 
 
+def test_objects_of_19_digits_stay_apart_beside_an_empty_one(columns, tmp_path):
+    names = [str(1237655500272500810 + row // 4) for row in range(200)]
+    (tmp_path / "whole.csv").write_text(_csv(columns, names))
+    (tmp_path / "gap.csv").write_text(_csv(columns, [*names[:-1], ""]))
+    errors = [
+        run(tmp_path / f"{name}.csv", *NAMES, "--metrics", "nmad")["rows"][0]["error"]
+        for name in ("whole", "gap")
+    ]
+    assert errors[1] == pytest.approx(errors[0], rel=0.05)
+
+
+def _csv(columns, groups):
+    rows = zip(columns["Z_SPEC"], columns["PHOTOZ"], groups, strict=True)
+    return "\n".join(["Z_SPEC,PHOTOZ,group", *(",".join(map(str, r)) for r in rows)])
+
+
+@pytest.mark.parametrize("edges", ["", ":2459000.5,2459000.75,2459001.5"])
+def test_parts_whose_edges_print_alike_are_all_there(columns, edges, tmp_path):
+    path = tmp_path / "table.parquet"
+    day = 2459000.5 + np.linspace(0.001, 1, 200)
+    parquet.write_table(pa.table({**columns, "jd": day}), path)
+    rows = run(path, *NAMES, "--metrics", "mae", "--by", f"jd{edges}")["rows"]
+    counts = [row["n"] for row in rows if row["stratum"] != "all"]
+    assert sum(counts) == 200 and len(counts) == (2 if edges else 4)
+
+
+def test_a_column_of_names_has_a_hundred_parts_and_the_rest(columns, tmp_path):
+    path = tmp_path / "table.parquet"
+    names = [f"n{row}" for row in range(150)] + ["often"] * 50
+    parquet.write_table(pa.table({**columns, "name": names}), path)
+    rows = run(path, *NAMES, "--metrics", "mae", "--by", "name")["rows"]
+    parts = {row["stratum"]: row["n"] for row in rows if row["stratum"] != "all"}
+    assert len(parts) == 101 and parts["name = often"] == 50
+    assert parts["name in none of these"] == 51 and sum(parts.values()) == 200
+
+
 def test_unusable_rows_are_told(columns, tmp_path):
     columns["PHOTOZ"][:3] = np.nan, -99, np.inf
     columns["Z_SPEC"][5] = np.nan

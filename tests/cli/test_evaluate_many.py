@@ -217,6 +217,7 @@ def test_terminal_names_tables_counts_and_verdicts(tables):
         ({}, ("--group", "sorce"), "Unknown column"),
         ({}, ("--pred", "zp"), "Unknown column"),
         ({}, ("--grid", "4:0"), "low < high"),
+        ({"z_pred": np.full(N, -99.0)}, (), "none of .* common ones .*B: prediction"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(changes, words, told, truth, tmp_path):

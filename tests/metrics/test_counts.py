@@ -32,6 +32,18 @@ def test_negative_labels_are_left_out_and_negative_predictions_scored():
     assert found.value == pytest.approx((37 * 0.1 + 2 * 0.5) / 39, abs=1e-12)
 
 
+@pytest.mark.parametrize("high", [None, 100.0, 4.0])
+def test_labels_that_no_galaxy_has_are_left_out_and_counted(high):
+    window = high and metrics.Window(0.0, high, "z_true")
+    pred, z = Z + 0.1, Z.copy()
+    pred[2] = 9.0  # a bad answer is no sentinel
+    clean = summary(np.delete(pred, [4, 5]), np.delete(z, [4, 5]))
+    z[4:6] = 99.0, 9999.0
+    found = summary(pred, z, window=window)
+    assert found.excluded == {"label above 30": 2}
+    assert found.value == pytest.approx(clean.value, abs=1e-12)
+
+
 def test_out_of_grid_values_are_scored_and_counted():
     pred = Z + 0.1
     found = summary(pred, Z, grid=(0.3, 1.5))

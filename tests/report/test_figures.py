@@ -7,6 +7,7 @@ from matplotlib.image import imread
 from kphotoz import report
 from kphotoz.report.canvas import figure, requirement_words, requirements
 from kphotoz.report.content import Content
+from kphotoz.report.redshift_figures import _top
 from kphotoz.report.style import look
 
 
@@ -79,6 +80,17 @@ def test_failed_predictions_do_not_stop_the_figures(comparison, predictions, tmp
     broken["z_pred"][broken["regime"] == "lora"] = np.nan
     broken["magnitude"][:] = np.nan
     assert len(report.write_figures(only(comparison, "nmad"), broken, tmp_path)) == 6
+
+
+@pytest.mark.parametrize("failed", [np.inf, 1e6])
+def test_a_diverged_regime_rules_no_axis(comparison, predictions, tmp_path, failed):
+    broken = {key: value.copy() for key, value in predictions.items()}
+    broken["z_pred"][broken["regime"] == "lora"] = failed
+    few = only(comparison, "nmad")
+    assert len(report.write_figures(few, broken, tmp_path)) == 6
+    panel = Content(few).panel(broken, "target", "label")
+    top = _top(panel, list(panel.preds))
+    assert panel.z.max() * 0.9 < top < panel.z.max() * 1.6
 
 
 def test_deployment_rows_are_those_of_the_recipes_sample(comparison, predictions):
