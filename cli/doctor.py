@@ -46,7 +46,8 @@ def _facts() -> dict:
     kept = base_cache.folder()
     found = environment.describe()
     fast = "multiplies" if backend.has_bfloat16() else "does not multiply"
-    folder = os.environ.get("TFDS_DATA_DIR", os.path.expanduser("~"))
+    folder = os.environ.get("TFDS_DATA_DIR") or os.path.expanduser("~")
+    folder = os.path.abspath(folder)  # of a relative one no parent is the last
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     free = shutil.disk_usage(folder).free / 1e9

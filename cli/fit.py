@@ -1,12 +1,19 @@
 """`kphotoz fit`: trains a base model, or adapts one with a regime."""
 
 import json
+import math
 import pathlib
 
 import click
 
 from kphotoz_cli import options
 from kphotoz_cli.recipe_options import recipe_options, resolve
+
+
+def _number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # which no range refuses
+        raise click.BadParameter("wanted a number above 0 and up to 1; received nan")
+    return value
 
 
 @click.command(name="fit")
@@ -18,7 +25,8 @@ from kphotoz_cli.recipe_options import recipe_options, resolve
     help="Run folder of the base model, for regimes that start from one.",
 )
 @click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,
-              show_default=True, help="Share of the target's labels.")  # fmt: skip
+              show_default=True, callback=_number,
+              help="Share of the target's labels.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Initialisation and order of data.")  # fmt: skip
 @options.distribution

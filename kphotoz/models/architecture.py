@@ -1,5 +1,7 @@
 """The settings of each architecture and their checks."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from kphotoz.errors import InputError, unknown
@@ -64,7 +66,59 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 BRANCHES = ("both", "image", "photometry")
-_SWITCHES = ("augment", "batch_norm", "median_start")
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_whole(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_crop(value: Any) -> bool:
+    return value is None or _is_whole(value, 4)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value, 0)
+
+
+def _are_units(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_whole, value))
+
+
+def _are_filters(value: Any) -> bool:
+    return _are_units(value) and len(value) > 0
+
+
+def _is_rate(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < 1
+
+
+def _are_radii(value: Any) -> bool:
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    if not all(isinstance(x, int | float) and math.isfinite(x) for x in value):
+        return False
+    return value[0] >= 1 and all(a < b for a, b in zip(value, value[1:], strict=False))
+
+
+# Setting, or the end of its name -> what it must be, and in words.
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "augment": (_is_switch, "true or false"),
+    "batch_norm": (_is_switch, "true or false"),
+    "median_start": (_is_switch, "true or false"),
+    "crop": (_is_crop, "as a number of pixels, at least 4, or null"),
+    "filters": (_are_filters, "as a list of one or more whole numbers from 1 up"),
+    "image_units": (_is_whole, "as a whole number from 1 up"),
+    "quantile_bins": (_is_whole, "as a whole number from 1 up"),
+    "redshift_bins": (_is_count, "as a whole number, 0 for none"),
+    "radii": (_are_radii, "as a list of rising numbers of pixels, from 1 up"),
+    "_units": (_are_units, "as a list of whole numbers from 1 up"),
+    "_dropout": (_is_rate, "as a number from 0 up and below 1"),
+}
 
 
 def resolve(architecture: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +128,8 @@ def resolve(architecture: dict[str, Any]) -> dict[str, Any]:
         architecture: dict with `name` and any settings of `ARCHITECTURES[name]`.
 
     Raises:
-        InputError: for an unknown name, setting, branch or stretch.
+        InputError: for an unknown name, setting, branch or stretch, or a value of the
+            wrong kind.
     """
     given = dict(architecture)
     name = given.pop("name", "small_cnn")
@@ -89,16 +144,12 @@ def resolve(architecture: dict[str, Any]) -> dict[str, Any]:
         raise unknown("branch", settings["branch"], BRANCHES)
     if settings.get("stretch", "asinh") not in STRETCHES:
         raise unknown("stretch", settings["stretch"], STRETCHES)
-    for key in _SWITCHES:
-        if not isinstance(settings.get(key, True), bool):
+    for key, value in settings.items():
+        ending = key[key.rfind("_") :] if "_" in key else key
+        good, words = _CHECKS.get(key) or _CHECKS.get(ending) or (None, "")
+        if good and not good(value):
             raise InputError(
-                f"Wanted: {key} true or false. Received: {settings[key]!r}. "
+                f"Wanted: {key} {words}. Received: {value!r}. "
                 "Leave it out for the default."
             )
-    crop = settings.get("crop")
-    if crop is not None and (not isinstance(crop, int) or crop < 4):
-        raise InputError(
-            f"Wanted: crop as a number of pixels, at least 4, or null. Received: "
-            f"{crop!r}. Leave it out for the default."
-        )
     return settings

@@ -83,12 +83,22 @@ def _dense_4x200(
     low, high = table.min(axis=0), table.max(axis=0)
     width = np.maximum(high - low, 1e-3)  # mag; a constant band says nothing
     scaled = keras.layers.Normalization(
-        mean=low.tolist(), variance=np.square(width).tolist(), name="magnitudes_scaled"
+        mean=low.tolist(),
+        variance=np.square(width).tolist(),
+        dtype="float32",  # bfloat16 would round magnitudes to 1/8
+        name="magnitudes_scaled",
     )(layer(inputs))
     hidden = dense_stack(
-        scaled, [_WIDTH] * _DEPTH, 0.0, "photometry", activation="relu", first=STEM
+        scaled,
+        [_WIDTH] * _DEPTH,
+        0.0,
+        "photometry",
+        activation="relu",
+        first=STEM,
+        dtype="float32",  # as published
     )
-    features = keras.layers.Concatenate(name="features")([scaled, hidden])
+    joined = keras.layers.Concatenate(dtype="float32", name="features")
+    features = joined([scaled, hidden])
     return keras.layers.Dense(1, dtype="float32", name="head_redshift")(features)
 
 

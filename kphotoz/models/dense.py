@@ -19,6 +19,7 @@ def dense_stack(
     initializer: str = "glorot_uniform",
     activation: str = "silu",
     first: str | None = None,
+    dtype: str | None = None,
 ) -> Any:
     """Returns the outputs of dense layers, each followed by dropout where there is any.
 
@@ -31,6 +32,7 @@ def dense_stack(
         initializer: str. Of the kernels.
         activation: str.
         first: str or None. Name of the first layer, where it has one of its own.
+        dtype: str or None. Of the layers, where the policy in force will not do.
     """
     for number, size in enumerate(units, start=1):
         name = first if first and number == 1 else f"{prefix}_dense_{number}"
@@ -38,6 +40,7 @@ def dense_stack(
             size,
             activation=activation,
             kernel_initializer=initializer,
+            dtype=dtype,
             name=name,
         )(outputs)
         if dropout:

@@ -141,6 +141,12 @@ class Recipe(_Strict):
             raise ValueError("fractions must lie in (0, 1]")
         return tuple(sorted(set(value)))
 
+    @pydantic.field_validator("published")
+    @classmethod
+    def _published_can_be_shown(cls, value: dict | None) -> dict | None:
+        _check_published(value or {})
+        return value
+
     @pydantic.field_validator("search")
     @classmethod
     def _search_tries_something(cls, value: dict[str, list]) -> dict[str, list]:
@@ -155,3 +161,25 @@ class Recipe(_Strict):
         if not value[0] < value[1]:
             raise ValueError("label_range must be [low, high] with low < high")
         return value
+
+
+def _check_published(part: dict[str, Any]) -> None:
+    """Raises where the page could not show numbers, hours after they were given."""
+    rows = part.get("rows") or []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(
+            "published.rows must be a list of mappings such as "
+            f"{{regime: lora, target: 0.02}}, not {rows!r}"
+        )
+    window = part.get("window") or ""
+    edges = [window.get(k) for k in ("low", "high")] if isinstance(window, dict) else []
+    good = isinstance(window, str | dict)
+    if not good or not all(isinstance(edge, int | float) for edge in edges):
+        raise ValueError(f"published.window must have low and high, not {window!r}")
+    for key in ("tables", "fractions"):
+        inner = part.get(key) or []
+        inner = [inner] if isinstance(inner, dict) else inner
+        if not isinstance(inner, list) or not all(isinstance(x, dict) for x in inner):
+            raise ValueError(f"published.{key} must be a list of mappings")
+        for one in inner:
+            _check_published({**one, "fractions": None} if key == "fractions" else one)

@@ -23,6 +23,7 @@ __all__ = ["Experiment"]
 # Images from which stretches and normalisations are fitted (our choice: the fits are
 # quantiles, good to a percent from this many).
 _FITTED_ON = 2000
+_EXTREMES_OF = 1_000_000
 # Labels kept at any fraction.
 _FEWEST = {"train": 2, "validation": 20}
 
@@ -244,7 +245,9 @@ class Experiment:
         """Returns a new model, its stretch and first guess fitted on `sample`."""
         from kphotoz import models
 
-        count = min(len(sample), _FITTED_ON)
+        # Quantiles and medians survive a sample, the extremes of catalog_4x200 do not.
+        extremes = self.recipe.model.get("name") == "catalog_4x200"
+        count = min(len(sample), _EXTREMES_OF if extremes else _FITTED_ON)
         chosen = np.linspace(0, len(sample) - 1, count).round().astype(int)
         info = sample.info
         return models.build_photoz(

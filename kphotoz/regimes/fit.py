@@ -124,7 +124,10 @@ def _regime(recipe: Recipe, name: str) -> regimes.Regime:
                 "Give --source, or --regime from_scratch."
             )
         return regimes.base(recipe.overrides.get("base"))
-    chosen = regimes.select([name], recipe.overrides, recipe.source is not None)[0]
+    # A base that is given needs no source; only what trains on source rows does.
+    chosen = regimes.select([name], recipe.overrides, True)[0]
+    if chosen.reads_source and recipe.source is None:
+        regimes.select([name], recipe.overrides, False)  # tells so
     if not chosen.trains and not chosen.refits:
         raise InputError(
             f"Wanted: a regime that changes a network. Received: {name}. "

@@ -9,12 +9,16 @@ import pydantic
 import yaml
 
 from kphotoz.errors import InputError, unknown
+from kphotoz.training.settings import Training
 from kphotoz.untrusted import check_pattern
 
-__all__ = ["Regime", "Trainable", "base", "get", "names", "select"]
+__all__ = ["Regime", "Trainable", "base", "check_effect", "get", "names", "select"]
 
 # What a name ends in to have its last layer refitted: lora+refit.
 _REFIT = "+refit"
+# Fields that matter only where an adapter is trained, or the last layer solved for.
+_OF_ADAPTERS = ["rank", "alpha", "dropout", "targets", "dora", "factors"]
+_OF_REFITS = ["loss", "label_clamp"]
 # No row of the table: it is what the others start from.
 _BASE = {
     "description": "trained on the source alone",
@@ -90,10 +94,14 @@ class Regime(_Strict):
     searched: bool = True
 
     @property
+    def reads_source(self) -> bool:
+        """Whether training sees rows of the source survey."""
+        return "source" in self.data or "degraded" in self.data
+
+    @property
     def needs_source(self) -> bool:
-        """Whether a source survey must exist."""
-        seen = "source" in self.data or "degraded" in self.data
-        return self.trainable.start == "base" or seen
+        """Whether a source survey must exist where no base is given."""
+        return self.trainable.start == "base" or self.reads_source
 
     @property
     def learns_from_target(self) -> bool:
@@ -183,9 +191,9 @@ def _overridden(
     name: str, row: dict[str, Any], overrides: dict[str, Any] | None
 ) -> Regime:
     row, overrides = dict(row), dict(overrides or {})
-    for slot in ("trainable", "training"):
-        row[slot] = {**row.get(slot, {}), **overrides.pop(slot, {})}
     try:
+        for slot in ("trainable", "training"):
+            row[slot] = {**row.get(slot, {}), **overrides.pop(slot, {})}
         return Regime(name=name, **{**row, **overrides})
     except (pydantic.ValidationError, TypeError) as error:
         detail = str(error).splitlines()
@@ -193,6 +201,38 @@ def _overridden(
             f"Regime {name!r} with overrides. Wanted: fields of its four slots. "
             f"Received: {' '.join(line.strip() for line in detail[1:3]) or error}."
         ) from error
+
+
+def check_effect(regime: Regime, field: str) -> None:
+    """Checks that a field of `trainable` or `training` changes what a regime does.
+
+    Raises:
+        InputError: it does not.
+    """
+    moves = regime.trainable.moves
+    fields = list(Training.model_fields) if regime.trains else []
+    fields += ["batch_norm"] if regime.trains else []
+    fields += _OF_ADAPTERS if moves == "lora" else []
+    fields += _OF_REFITS if moves == "refit" else []
+    if field in fields:
+        return
+    raise InputError(
+        f"Wanted: a field that changes {regime.name}, which moves {moves}: "
+        f"{', '.join(fields) or 'it has none'}. Received: {field}. "
+        "Name another field or regime."
+    )
+
+
+def _check_effects(row: Regime, changed: Regime, slots: dict[str, Any]) -> None:
+    """Checks that no override is without effect; its row's own value may be said."""
+    given = {**row.trainable.model_dump(), **row.training}
+    known = [*Trainable.model_fields, *Training.model_fields]
+    for slot in ("trainable", "training"):
+        for field, value in slots.get(slot, {}).items():
+            # What is no field at all is told, with the nearest, where it is used.
+            effective = field in ("start", "moves") or field not in known
+            if not effective and given.get(field) != value:
+                check_effect(changed, field)
 
 
 def select(
@@ -210,7 +250,8 @@ def select(
                 f"Wanted: overrides of {_row(name)}, which {name} follows. Received: "
                 f"overrides.{name}. Write overrides.{_row(name)}."
             )
-        base(slots) if name == "base" else get(name, slots)
+        changed = base(slots) if name == "base" else get(name, slots)
+        _check_effects(base() if name == "base" else get(name), changed, slots)
     regimes = [get(name, overrides.get(_row(name))) for name in dict.fromkeys(chosen)]
     if not regimes:
         raise InputError(

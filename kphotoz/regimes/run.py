@@ -152,6 +152,7 @@ def _prepare(
         return experiment.fresh(sample, seed)
     model = models.load(base)
     models.check_input(model, sample.info)
+    _check_output(model, base)
     if what.moves == "refit":
         return model
     if what.moves == "lora":
@@ -171,6 +172,16 @@ def _prepare(
         adapters.fold_training(model)
         return model
     return let_move(model, what)
+
+
+def _check_output(model: keras.Model, path: pathlib.Path) -> None:
+    """Checks that a base, which may be a user's, has one redshift per object."""
+    shape = getattr(model, "output_shape", (None, 1))
+    if shape != (None, 1):
+        raise InputError(
+            f"Wanted: a base with one redshift per object. Received: {path} with "
+            f"outputs of shape {shape}. Give it a last layer of one unit."
+        )
 
 
 def _without_fixed(

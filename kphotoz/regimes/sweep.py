@@ -5,14 +5,12 @@ import math
 from typing import Any
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.regimes.regime import Regime, Trainable, get
+from kphotoz.regimes.regime import Regime, Trainable, check_effect, get
 from kphotoz.training.settings import Training
 
 __all__ = ["expand"]
 
 _MOST = 1000  # variants of one regime; our choice
-_OF_ADAPTERS = ["rank", "alpha", "dropout", "targets", "dora", "factors"]
-_OF_REFITS = ["loss", "label_clamp"]
 
 
 def expand(
@@ -49,7 +47,8 @@ def expand(
             raise unknown("regime to sweep", name, known)
         if not values:
             raise InputError(f"Wanted: values of {key} to sweep. Received: none.")
-        _check_effect(regimes[known.index(name)], field)
+        _slot(field)  # a field at all
+        check_effect(regimes[known.index(name)], field)
         distinct = [v for i, v in enumerate(values) if v not in values[:i]]
         grid = grids.setdefault(name, {})
         grid[field] = distinct
@@ -90,23 +89,6 @@ def _variants(
             )
         )
     return variants
-
-
-def _check_effect(regime: Regime, field: str) -> None:
-    """Checks that variants of a field differ: equal ones would be shown as a trend."""
-    moves = regime.trainable.moves
-    fields = list(Training.model_fields) if regime.trains else []
-    fields += ["batch_norm"] if regime.trains else []
-    fields += _OF_ADAPTERS if moves == "lora" else []
-    fields += _OF_REFITS if moves == "refit" else []
-    _slot(field)  # a field at all
-    if field in fields:
-        return
-    raise InputError(
-        f"Wanted: a field that changes {regime.name}, which moves {moves}: "
-        f"{', '.join(fields) or 'it has none'}. Received: {field}. "
-        "Sweep another field or regime."
-    )
 
 
 def _slot(field: str) -> str:

@@ -23,6 +23,12 @@ def test_doctor_says_that_a_folder_cannot_be_written(kphotoz, monkeypatch):
     assert any("cannot be written" in p or "GB free" in p for p in problems)
 
 
+@pytest.mark.parametrize("folder", ["not/there", "", "~/tfds"])
+def test_doctor_ends_whatever_the_folder(kphotoz, monkeypatch, folder):
+    monkeypatch.setenv("TFDS_DATA_DIR", folder)
+    assert "GB free" in json.loads(kphotoz("doctor", "--json"))["data folder"]
+
+
 def test_devices_are_refused_before_any_work(kphotoz, monkeypatch):
     for words in (("doctor",), ("fit", "--precision=auto", "--out=/proc/none")):
         with pytest.raises(InputError, match="Wanted: --devices from 1 to"):

@@ -156,8 +156,32 @@ def test_a_base_of_other_inputs_is_refused(kphotoz, surveys, tiny, tmp_path, reg
     assert not (out / "metrics.json").exists()
 
 
+def test_a_given_base_needs_no_source(kphotoz, surveys, tiny, runs, tmp_path):
+    words = ["fit", "--regime=lora", *surveys["data"], *tiny, "--base", runs / "base"]
+    kphotoz(*words, "--out", tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]
+    assert {row["sample"] for row in found} <= {"target", "deployment"}
+    words[1] = "--regime=combined"
+    with pytest.raises(InputError, match="Wanted: a source survey"):
+        kphotoz(*words, "--out", tmp_path / "union")
+
+
+def test_a_base_of_two_outputs_is_refused(kphotoz, surveys, tiny, tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    keras.Sequential(layers).save(base / "model.keras")
+    words = ["--regime=full", "--base", base, "--out", tmp_path / "out"]
+    with pytest.raises(InputError, match="one redshift per object.*None, 2"):
+        kphotoz("fit", *surveys["data"], *tiny, *words)
+
+
+def test_a_fraction_that_is_no_number_is_refused(usage):
+    assert "wanted a number above 0" in usage("fit", "--fraction", "nan")
+
+
 ON_TWO = """
-import os, sys
+import os, signal, sys, threading, time
 import keras
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -173,6 +197,13 @@ def save_and_die(*arguments):
     os._exit(9)
 if sys.argv[1] == "die":
     checkpoint.save = save_and_die
+def stop(out):  # as a batch system tells every process
+    while not os.path.exists(out + "/checkpoints/last.safetensors"):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+if sys.argv[1] == "stop":
+    out = sys.argv[sys.argv.index("--out") + 1]
+    threading.Thread(target=stop, args=(out,), daemon=True).start()
 sys.argv[:2] = ["kphotoz"]
 main()
 """
@@ -226,6 +257,15 @@ def test_an_adapter_killed_on_two_devices_goes_on_and_is_that_of_one(
     assert one.keys() == two.keys()
     for name, factor in one.items():
         np.testing.assert_allclose(two[name], factor, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.large
+def test_a_fit_on_two_devices_ends_by_sigterm(kphotoz, surveys, tiny, tmp_path):
+    words = ["fit", "--regime=from_scratch", *surveys["data"], *tiny]
+    words += ["--set=training.epochs=2000", "--set=training.batch_size=8"]
+    told, codes = fit_on_two("stop", [*words, "--out", str(tmp_path / "two")])
+    assert set(codes) == {128 + signal.SIGTERM}, told
+    assert all("Stopped by SIGTERM" in text for text in told)
 
 
 def stop(words, monkeypatch):

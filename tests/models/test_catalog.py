@@ -69,3 +69,40 @@ def test_images_and_catalogues_do_not_mix(sample, make_sample):
         build(sample, "small_cnn")
     with pytest.raises(InputError, match="model.name=small_cnn"):
         build(make_sample(4), "catalog_mlp")
+
+
+def test_published_network_is_not_rounded_by_the_policy_in_force(sample):
+    inputs = sample.inputs()
+    wanted = build(sample, "catalog_4x200")
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        rounded = build(sample, "catalog_4x200")
+    finally:
+        keras.config.set_dtype_policy(before)
+    rounded.set_weights(wanted.get_weights())
+    found = [keras.ops.convert_to_numpy(m(inputs)) for m in (wanted, rounded)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("head_units", 64),
+        ("head_units", [0]),
+        ("filters", []),
+        ("image_dropout", "0,5"),
+        ("image_dropout", 1.5),
+        ("quantile_bins", 0),
+        ("redshift_bins", -5),
+        ("redshift_bins", True),
+        ("radii", [0.1]),
+        ("radii", [3.0, 2.0]),
+        ("radii", [2.0, float("nan")]),
+        ("crop", 3),
+        ("augment", "yes"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused_before_any_work(name, value):
+    with pytest.raises(InputError, match=f"Wanted: {name} .*Leave it out"):
+        models.resolve({"name": "small_cnn", name: value})

@@ -134,3 +134,18 @@ def test_values_of_odd_types_are_told_in_one_line(tmp_path, line, told):
 def test_a_setting_that_is_no_value_is_told(value):
     with pytest.raises(InputError, match="Wanted: a number, word or list"):
         recipes.load(settings=[f"title={value}"])
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        {"rows": 3},
+        {"rows": ["zero_shot"]},
+        {"rows": [{"regime": "lora"}], "window": {"low": 0.3}},
+        {"tables": [{"rows": {"regime": "lora"}}]},
+        {"fractions": ["10 %"]},
+    ],
+)
+def test_published_numbers_that_no_page_could_show_are_refused(published):
+    with pytest.raises(InputError, match="published"):
+        recipes.load(overlay={"published": published})

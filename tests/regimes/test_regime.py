@@ -93,3 +93,34 @@ def test_the_base_can_be_overridden_like_a_regime():
 def test_overrides_of_regimes_that_are_not_run_are_checked_too():
     with pytest.raises(InputError, match="'lora' with overrides.*rank"):
         regimes.select(["full"], {"lora": {"rank": 3}}, has_source=True)
+
+
+@pytest.mark.parametrize("slots", [{"trainable": "head"}, {"training": None}])
+def test_a_slot_that_holds_no_fields_is_refused_in_one_line(slots):
+    with pytest.raises(InputError, match="'lora' with overrides.*four slots"):
+        regimes.get("lora", slots)
+
+
+@pytest.mark.parametrize(
+    ("name", "slots"),
+    [
+        ("full", {"trainable": {"dropout": 0.3}}),
+        ("full", {"trainable": {"rank": 8}}),
+        ("random_forest", {"training": {"epochs": 5}}),
+        ("conjugate_kernel", {"training": {"learning_rate": 0.1}}),
+    ],
+)
+def test_an_override_without_effect_is_refused(name, slots):
+    with pytest.raises(InputError, match=f"a field that changes {name}"):
+        regimes.select([name], {name: slots}, has_source=True)
+
+
+def test_an_override_may_say_what_the_row_says_or_change_what_matters():
+    row = regimes.get("full").trainable.model_dump()
+    slots = {"full": {"trainable": row, "training": {"epochs": 3}}}
+    (found,) = regimes.select(["full"], slots, has_source=True)
+    assert found.training == {"epochs": 3}
+    slots = {
+        "full": {"trainable": {"moves": "lora", "batch_norm": "freeze", "rank": 8}}
+    }
+    assert regimes.select(["full"], slots, has_source=True)[0].trainable.rank == 8
