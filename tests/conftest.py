@@ -61,7 +61,6 @@ LARGE_ON_JAX = (
     "tests/cli/test_compare.py::test_a_grid_is_searched",
     "tests/cli/test_compare.py::test_an_unlabelled_deployment_survey",
     "tests/cli/test_compare.py::test_regimes_run_on_a_users_two_samples",
-    "tests/cli/test_compare.py::test_regimes_without_a_source",
     "tests/regimes/test_augment.py",
 )
 

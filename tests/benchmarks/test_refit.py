@@ -5,9 +5,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "refit.py"
 
 
+@pytest.mark.large
 def test_refit_agrees_with_its_rival():
     command = [sys.executable, SCRIPT, "--quick", "--rows=1500", "--width=32"]
     done = subprocess.run(command, capture_output=True, text=True)

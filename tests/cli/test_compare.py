@@ -62,6 +62,7 @@ def test_regimes_run_on_a_users_two_samples(
     assert json.loads((base / "cost.json").read_text())["reused"]
 
 
+@pytest.mark.large
 @pytest.mark.usefixtures("undrawn")
 def test_regimes_without_a_source_need_no_source(kphotoz, surveys, tiny, tmp_path):
     out = tmp_path / "run"

@@ -19,6 +19,7 @@ def run(name, *options):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["conjugate_kernel_1d", "conjugate_kernel_2d"])
 def test_a_quick_run_ends_in_one_line_of_json_where_the_kernel_is_better(
     name, tmp_path
@@ -38,6 +39,7 @@ def test_a_quick_run_ends_in_one_line_of_json_where_the_kernel_is_better(
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.png"] * drawn
 
 
+@pytest.mark.large
 def test_a_shallower_survey_is_told_from_its_like_and_its_like_is_not(
     monkeypatch, tmp_path
 ):
