@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kphotoz.files import exists
+
 if TYPE_CHECKING:
     from kphotoz.data.survey_spec import SurveySpec
 
@@ -201,12 +203,22 @@ def find_sources(
     return found
 
 
-def _find_source(name: str, file_spec: FileOptions) -> "SurveySpec | str":
-    from kphotoz import data
+def is_file(name: str) -> bool:
+    """Returns whether an input is a file, there or not, and not a survey's name.
+
+    One that cannot be looked at is: reading it tells why.
+    """
     from kphotoz.data.file_spec import SUFFIXES
 
     path = pathlib.Path(name)
-    if path.exists() or path.suffix.lower() in SUFFIXES:
+    return exists(path) or path.suffix.lower() in SUFFIXES
+
+
+def _find_source(name: str, file_spec: FileOptions) -> "SurveySpec | str":
+    from kphotoz import data
+
+    path = pathlib.Path(name)
+    if is_file(name):
         return file_spec(path)
     builder = name.partition("/")[0]
     if builder not in {survey.partition("/")[0] for survey in data.list_surveys()}:

@@ -8,8 +8,9 @@ import click
 
 from kphotoz import recipes
 from kphotoz.errors import InputError
+from kphotoz.files import exists
 from kphotoz_cli import options
-from kphotoz_cli.file_options import FileOptions, file_options
+from kphotoz_cli.file_options import FileOptions, file_options, is_file
 
 
 def recipe_options(function: Callable) -> Callable:
@@ -70,7 +71,7 @@ def resolve(
     profiles += ["quick"] * quick + ["full"] * full
     inputs = {"target": target, "source": source}
     inputs = {role: given for role, given in inputs.items() if given is not None}
-    file_spec.check(any(map(_is_file, inputs.values())))
+    file_spec.check(any(map(is_file, inputs.values())))
     for role, given in inputs.items():
         overlay[role] = {"survey": _survey(given, file_spec)}
     name = name or _default(overlay)
@@ -96,15 +97,8 @@ def _survey(given: str, file_spec: FileOptions) -> str:
     from kphotoz import data
 
     path = pathlib.Path(given)
-    if not _is_file(given):
+    if not is_file(given):
         return given
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"Wanted: a file or a survey. Received: {given}, not there.")
     return data.import_file(file_spec(path))
-
-
-def _is_file(given: str) -> bool:
-    from kphotoz.data.file_spec import SUFFIXES
-
-    path = pathlib.Path(given)
-    return path.exists() or path.suffix.lower() in SUFFIXES

@@ -19,7 +19,7 @@ import safetensors.numpy
 from kphotoz.errors import InputError
 
 __all__ = [
-    *("atomic", "exclusive", "half_written", "hash_arrays", "hash_file"),
+    *("atomic", "exclusive", "exists", "half_written", "hash_arrays", "hash_file"),
     *("sweep", "write_json", "write_tensors", "write_text"),
 ]
 
@@ -98,6 +98,19 @@ def _hard() -> dict[str, bool]:
     """Returns what keeps newer filelocks from files that stand for locks."""
     known = inspect.signature(filelock.FileLock.__init__).parameters
     return {name: False for name in ("fallback_to_soft",) if name in known}
+
+
+def exists(path: pathlib.Path) -> bool:
+    """Returns whether a path exists, or cannot be looked at, as in a private folder.
+
+    No file can have a name of null characters.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return True
+    except ValueError:
+        return False
 
 
 def sweep(path: str | os.PathLike) -> None:

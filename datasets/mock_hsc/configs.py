@@ -186,7 +186,7 @@ def _checked_sizes(options: dict) -> dict[str, int]:
     for key, value in options.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             text = str(value)
-            value = int(text) if text.isdigit() else None
+            value = int(text) if text.isdecimal() else None
         if value is None or value < least[key]:
             raise InputError(
                 f"Wanted: a whole number from {least[key]} up for `{key}` of mock_hsc. "

@@ -30,7 +30,7 @@ FEW = 200  # stamps that are drawn sooner than processes start
 def process_count() -> int:
     """Returns how many processes draw: KPHOTOZ_BUILD_PROCESSES, else the cores."""
     wanted = os.environ.get("KPHOTOZ_BUILD_PROCESSES", "")
-    if wanted.isdigit() and int(wanted) > 0:
+    if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
     # Beyond 16 the process that writes the shards is the limit (our choice).
     return min(len(os.sched_getaffinity(0)), 16)

@@ -3,6 +3,7 @@
 import abc
 import functools
 import hashlib
+import os
 import pathlib
 import stat
 import sys
@@ -118,7 +119,9 @@ class _FileStream(Stream):
     def __init__(self, spec: SurveySpec) -> None:
         self._opened = _state(spec.file)
         self._file = open_survey_file(spec)
-        self.name, self.kind = str(spec.file), self._file.kind
+        # A name that is no UTF-8 could not be written into a table.
+        self.name = os.fsencode(spec.file).decode("utf-8", "backslashreplace")
+        self.kind = self._file.kind
         self.bands, self.input_shape = self._file.bands, self._file.input_shape
         self.pixel_scale = self._file.pixel_scale
         self.zero_point = self._file.zero_point

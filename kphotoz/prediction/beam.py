@@ -28,7 +28,7 @@ from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.choice import start
 from kphotoz.prediction.engine import Summary
-from kphotoz.prediction.place import check_place
+from kphotoz.prediction.place import check_names, check_place
 from kphotoz.prediction.run import load_run
 from kphotoz.prediction.writers import parquet_schema
 
@@ -165,6 +165,7 @@ def predict_on_beam(
     try:
         for stream in streams:
             check_input(model, stream)
+        check_names(streams)
         chosen = rows.engine_for(model, engine, streams, batch_size, precision)
         kinds, pieces = rows.kinds(streams), rows.shards(streams, batch_size)
         shape, count = streams[0].input_shape, sum(map(len, streams))

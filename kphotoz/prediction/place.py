@@ -1,5 +1,7 @@
 """Where predictions may be written: not over what they are made from."""
 
+import collections
+import os
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
 
-__all__ = ["check_place"]
+__all__ = ["check_names", "check_place"]
 
 _OF_A_RUN = ("metrics.json", "comparison.json")  # beside its own predictions
 
@@ -23,13 +25,13 @@ def check_place(out: pathlib.Path, inputs: Iterable[Any]) -> None:
         InputError: it is an input, lies in a folder that is one, or is the table of
             test predictions that a fit or a comparison wrote.
     """
-    place = out.resolve()
+    place = _resolved(out)
     for source in inputs:
         if not isinstance(source, SurveySpec):
             continue
         table = getattr(source, "table", None) or ""  # of a folder, may lie elsewhere
         for read in (source.file, source.file / table):
-            if read.resolve() in (place, *place.parents):
+            if _resolved(read) in (place, *place.parents):
                 raise InputError(
                     f"Wanted: predictions outside of the input {read}. Received: "
                     f"--out {out}. Choose another --out."
@@ -40,3 +42,22 @@ def check_place(out: pathlib.Path, inputs: Iterable[Any]) -> None:
             f"Wanted: a file that no run wrote. Received: {out}, the test predictions "
             "of a run. Choose another --out."
         )
+
+
+def check_names(streams: Iterable[Any]) -> None:
+    """Checks that the column `input` tells rows of one input from those of another.
+
+    Raises:
+        InputError: two have one name.
+    """
+    counts = collections.Counter(stream.name for stream in streams)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"Wanted: inputs of different names. Received: {twice[0]} more than once, "
+            "whose rows nothing would tell apart. Predict them one by one."
+        )
+
+
+def _resolved(path: pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(os.path.realpath(path))  # `resolve` fails where links circle

@@ -34,6 +34,13 @@ def _load(
     """Returns what `load_run` does, for the base of the adapters `above`."""
     from kphotoz import models
 
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Wanted: a run folder or a .keras file. Received: {path} "
+            f"({getattr(error, 'strerror', None) or error}). Check the path."
+        ) from error
     model = path / "model.keras" if path.is_dir() else path
     if model.is_file() and model.suffix != ".safetensors":
         return models.load(model), hash_file(model)

@@ -199,7 +199,7 @@ def _field_error(error: pydantic.ValidationError, name: str) -> InputError:
 def _choices(path: list[str]) -> list[str]:
     model: Any = Recipe
     for part in path:
-        if part.isdigit():
+        if part.isdecimal():
             continue  # a place in a list of models, whose annotation names the model
         annotation = model.model_fields[part].annotation
         nested = [annotation, *getattr(annotation, "__args__", ())]

@@ -1,4 +1,5 @@
 import json
+import os
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ from pyarrow import parquet
 
 from kphotoz.errors import InputError
 from kphotoz.layers import BandStretch
+from kphotoz.tables import read_table
 from kphotoz_cli.main import group
 from kphotoz_cli.predict import command
 
@@ -154,3 +156,55 @@ def test_options_that_describe_no_file_are_refused(tmp_path, arguments, told):
     assert isinstance(result.exception, InputError), result.output
     assert f"Wanted: a file that {told} can describe" in str(result.exception)
     assert not out.exists()
+
+
+def test_paths_that_cannot_be_looked_at_are_told_in_one_line(folder, tmp_path):
+    long, loop = tmp_path / ("x" * 300 + ".h5"), tmp_path / "loop.h5"
+    loop.symlink_to(loop)
+    for path in (long, loop):
+        for words in ([folder, path], [path, folder / "plain.npz"]):
+            with pytest.raises(InputError, match="Wanted") as told:
+                run(*words, "--out", tmp_path / "p.csv", *READING)
+            assert "\n" not in str(told.value)
+
+
+def test_a_folder_is_no_place_for_a_table(folder):
+    out = folder / "p.parquet"
+    out.mkdir()
+    (out / ".mine.7.partial.txt").write_text("x")
+    with pytest.raises(InputError, match="a file for predictions.*a folder"):
+        run(folder, folder / "plain.npz", "--out", out, *READING)
+    assert (out / ".mine.7.partial.txt").exists()
+
+
+def test_inputs_of_one_name_are_refused(folder):
+    paths = [folder, *[folder / "plain.npz"] * 2]
+    with pytest.raises(InputError, match="different names.*plain.npz more than once"):
+        run(*paths, "--out", folder / "p.csv", *READING)
+    assert not (folder / "p.csv").exists()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "fits"])
+def test_a_name_that_is_no_unicode_does_not_lose_the_predictions(folder, suffix):
+    odd = folder / os.fsdecode(b"caf\xe9.npz")
+    (folder / "plain.npz").rename(odd)
+    np.savez(folder / "b.npz", **np.load(odd))
+    out = folder / f"p.{suffix}"
+    run(folder, odd, folder / "b.npz", "--out", out, *READING)
+    names = {str(name) for name in read_table(out)["input"]}
+    assert len(names) == 2 and any("caf\\xe9" in name for name in names)
+
+
+@pytest.mark.parametrize("bad", ["objects", "another length"])
+def test_a_label_that_cannot_be_read_is_left_out_beside_others(folder, bad):
+    kept = dict(np.load(folder / "plain.npz"))
+    kept["redshift"] = np.linspace(0.1, 1, 10)
+    kept["magnitude"] = np.array([1, None] * 5, object) if bad == "objects" else [1.0]
+    np.savez(folder / "odd.npz", **kept)
+    out = folder / "p.csv"
+    arguments = [folder, folder / "odd.npz", "--out", out, *READING]
+    told = CliRunner().invoke(command, [str(x) for x in arguments])
+    assert told.exit_code == 0 and "Without magnitude" in told.stderr
+    table = read_table(out)
+    assert "magnitude" not in table
+    np.testing.assert_array_equal(table["redshift"], kept["redshift"])

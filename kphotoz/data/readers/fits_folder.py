@@ -120,9 +120,11 @@ def _text(cell: object) -> str:
 
 
 def _find_table(path: pathlib.Path) -> pathlib.Path:
+    with damaged(path, "a folder of FITS cutouts"):
+        items = sorted(path.iterdir())
     found = sorted(
         item
-        for item in path.iterdir()
+        for item in items
         if item.suffix.lower() in (".csv", ".parquet")
         or (item.suffix.lower() in _FITS and item.stem.lower() in _TABLE_NAMES)
     )

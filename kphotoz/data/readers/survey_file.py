@@ -134,15 +134,25 @@ class SurveyFile(abc.ABC):
             with self._optional(role, tell):
                 if role != "image" and (key := self.key(role)) is not None:
                     keys[role] = split_key(key)
-        raw = self._read(list(dict.fromkeys(name for name, _ in keys.values())))
+        raw = self._raw([name for name, _ in keys.values()], one_by_one=bool(tell))
         for role, (name, index) in keys.items():
-            if np.ndim(raw[name]):
-                self._check_length(raw[name], role, name)
             with self._optional(role, tell):
-                table[role] = self._label(entry(raw[name], name, index, role), role)
+                column = raw[name] if name in raw else self._read([name])[name]
+                if np.ndim(column):
+                    self._check_length(column, role, name)
+                table[role] = self._label(entry(column, name, index, role), role)
         if "id" not in table:
             table["id"] = np.array([str(row) for row in range(len(self))], object)
         return table
+
+    def _raw(self, names: list[str], one_by_one: bool) -> dict[str, np.ndarray]:
+        """Returns columns; none where not all can be read, if one by one will do."""
+        try:
+            return self._read(list(dict.fromkeys(names)))
+        except InputError:
+            if not one_by_one:
+                raise
+            return {}
 
     @contextlib.contextmanager
     def _optional(self, role: str, tell: Callable[[str], None] | None) -> Iterator:
