@@ -69,7 +69,8 @@ def _sweep(given: tuple[str, ...]) -> dict[str, list] | None:
     "--jobs",
     type=click.IntRange(min=1),
     envvar="KPHOTOZ_JOBS",
-    help="Jobs to run at once. [default: by cores and memory, or one a GPU]",
+    help="Jobs to run at once. [default: by cores and memory, or one a GPU; "
+    "with --resume as before]",
 )
 @options.out(None)
 def command(

@@ -1,6 +1,7 @@
 """The builder of a user's own file, whether it holds cutouts or a catalogue."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -116,15 +117,15 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             self.info.read_from_directory(self.data_path)
 
     def _split_generators(self, dl_manager) -> dict[str, Iterator]:
-        """Returns a generator for each split that has rows; nothing is downloaded."""
-        splits = self._splits()
+        """Returns the encoded examples of each split that has rows."""
         return {
-            split: self._generate_examples(split, splits)
+            split: self._encoded(split)
             for split in SPLITS
-            if (splits == split).any()
+            if (self._row_splits == split).any()
         }
 
-    def _splits(self) -> np.ndarray:
+    @functools.cached_property
+    def _row_splits(self) -> np.ndarray:
         """Returns the split of every row of the file, "" where it cannot be used."""
         if self.builder_config is None:
             raise InputError(
@@ -139,26 +140,22 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_splits(self, dl_manager, download_config) -> list:
         """Writes the splits without TFDS' buffers: see `_building.write_split`."""
-        splits, infos = self._splits(), []
-        for split in SPLITS:
-            count = int((splits == split).sum())
+        infos, shards = [], download_config.get_shard_config()
+        for split, examples in self._split_generators(dl_manager).items():
+            count = int((self._row_splits == split).sum())
             if download_config.max_examples_per_split is not None:
                 count = min(count, download_config.max_examples_per_split)
-            if count:
-                examples = itertools.islice(self._encoded(split, splits), count)
-                shards = download_config.get_shard_config()
-                infos.append(
-                    _building.write_split(self, split, examples, count, shards)
-                )
+            examples = itertools.islice(examples, count)
+            infos.append(_building.write_split(self, split, examples, count, shards))
         return infos
 
-    def _encoded(self, split: str, splits: np.ndarray) -> Iterator[tuple[int, bytes]]:
+    def _encoded(self, split: str) -> Iterator[tuple[int, bytes]]:
         """Yields (row, serialized example) for the rows of a split in file order."""
         features = self.info.features
         serializer = example_serializer.ExampleSerializer(
             features.get_serialized_info()
         )
-        for row, example in self._generate_examples(split, splits):
+        for row, example in self._generate_examples(split, self._row_splits):
             encoded = features.encode_example(example)
             yield row, serializer.serialize_example(encoded)
 

@@ -120,7 +120,10 @@ def _read_csv(path: pathlib.Path, text: frozenset[str]) -> dict[str, np.ndarray]
             "Wanted: columns separated by commas (or tabs, in a .tsv). "
             f"Received: {path} with the header {header[0]!r}. Convert it."
         )
-    return _from_arrow(table, path, text)
+    columns = _from_arrow(table, path, text)
+    for name in text & columns.keys():  # of which pyarrow takes no word for missing
+        columns[name][np.isin(columns[name], MISSING)] = ""
+    return columns
 
 
 def _from_arrow(

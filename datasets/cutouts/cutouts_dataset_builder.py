@@ -11,8 +11,9 @@ __all__ = ["Builder", "file_config"]
 class Builder(UserFileBuilder):
     """Cutouts of a user's file; `kphotoz data import` builds it."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     RELEASE_NOTES = {
+        "1.2.0": "Zero points are in AB: the offset of other systems is added.",
         "1.1.0": "Positions; groups by position are named after it.",
         "1.0.0": "First release.",
     }

@@ -190,7 +190,7 @@ def clear_session() -> None:
 def threads() -> int:
     """Returns the number of threads to compute with: as set, else the cores."""
     chosen = os.environ.get(_THREADS[0], "")
-    return int(chosen) if chosen.isdigit() and int(chosen) else machine.cores()
+    return int(chosen) if chosen.isdecimal() and int(chosen) else machine.cores()
 
 
 def use_threads(count: int) -> None:

@@ -36,10 +36,13 @@ def cores() -> int:
         usable = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         usable = os.cpu_count() or 1
-    for folder in _groups("", "/sys/fs/cgroup"):
-        numbers = re.fullmatch(r"([0-9]+) ([0-9]+)\s*", _text(folder / "cpu.max"))
-        if numbers:  # else there is no such limit, or "max"
-            usable = min(usable, max(1, round(int(numbers[1]) / int(numbers[2]))))
+    quotas = [_text(x / "cpu.max").split() for x in _groups("", "/sys/fs/cgroup")]
+    for folder in _groups("cpu", "/sys/fs/cgroup/cpu"):
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        quotas.append([_text(folder / name).strip() for name in names])
+    for quota in quotas:  # empty, "max" or -1 where there is none
+        if len(quota) == 2 and all(number.isdecimal() for number in quota):
+            usable = min(usable, max(1, round(int(quota[0]) / int(quota[1]))))
     return usable
 
 

@@ -7,7 +7,7 @@ import pathlib
 from kphotoz import backend, recipes
 from kphotoz.comparison import base_cache
 from kphotoz.comparison.plan import Job, jobs
-from kphotoz.comparison.workers import choose_count, run_apart
+from kphotoz.comparison.workers import choose_count, fits, run_apart
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime, select
 from kphotoz.regimes.experiment import Experiment
@@ -44,7 +44,7 @@ def compare(
         reporter: Reporter.
         at_once: int > 0 or None. Jobs to run at once, each in a process of its own
             where there are several, with its share of the threads; None to go on with
-            as many as before, else to choose by the device and the memory.
+            as many as before if they fit, else to choose by device and memory.
 
     Returns:
         The experiment and its regimes, for the aggregation.
@@ -60,8 +60,10 @@ def compare(
     experiment = _open(recipe, regimes, reporter)
     known = {regime.name: regime for regime in (base, *regimes)}
     planned = jobs(recipe, regimes)
-    count = at_once or count_before(folder)
-    count = count or choose_count(experiment.input_bytes, len(planned))
+    before, size = count_before(folder), experiment.input_bytes
+    if at_once is None and before and fits(before, size):
+        at_once = before
+    count = at_once or choose_count(size, len(planned))
     facts = {"jobs_at_once": count, "data": experiment.fingerprint()}
     if note := folder.settle(environment.describe() | facts):
         reporter.line(note)

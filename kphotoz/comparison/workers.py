@@ -10,7 +10,7 @@ from kphotoz import backend
 from kphotoz.comparison.plan import Job
 from kphotoz.errors import InputError
 
-__all__ = ["choose_count", "processes", "run_apart"]
+__all__ = ["choose_count", "fits", "processes", "run_apart"]
 
 _MOST = 4  # processes; the base of a seed, which others wait for, needs threads
 _JOBS = 3  # that a process must have for its start to pay
@@ -26,13 +26,30 @@ def choose_count(data_bytes: int, planned: int) -> int:
         data_bytes: int. Size of the inputs, of which every process has its own.
         planned: int. Jobs there are.
     """
+    most = _devices() or min(_MOST, backend.threads())
+    return max(1, min(most, _room(data_bytes, _SHARE), planned // _JOBS))
+
+
+def fits(count: int, data_bytes: int) -> bool:
+    """Returns whether so many jobs, as ran at once elsewhere, can run here.
+
+    Args:
+        count: int > 0.
+        data_bytes: int. Size of the inputs.
+    """
+    most = _devices() or count
+    return count <= max(1, min(most, _room(data_bytes, 1.0)))
+
+
+def _devices() -> int:
+    """Returns how many processes can have a device of their own besides the CPU."""
     others = backend.accelerators()
-    if others and not others[0].startswith("gpu"):
-        return 1  # processes cannot share them
-    most = len(others) or min(_MOST, backend.threads())
-    memory = _SHARE * backend.free_memory()
-    room = int(memory // (_PROCESS + _COPIES * data_bytes))
-    return max(1, min(most, room, planned // _JOBS))
+    # Processes cannot share other kinds, such as the cores of a TPU.
+    return len(others) if all(one.startswith("gpu") for one in others) else 1
+
+
+def _room(data_bytes: int, share: float) -> int:
+    return int(share * backend.free_memory() // (_PROCESS + _COPIES * data_bytes))
 
 
 def processes(count: int) -> futures.ProcessPoolExecutor:

@@ -170,7 +170,8 @@ def _check_groups(file: SurveyFile) -> None:
     if largest < max(_CROWD, _TOLD * len(file)):
         return
     found = f"{largest} of {len(file)} rows in one, {groups[counts.argmax()]}"
-    if largest > _TOO_LARGE * len(file):
+    split = file.spec.labelled and max(file.spec.splits) < 1
+    if split and largest > _TOO_LARGE * len(file):
         raise InputError(
             "Wanted: groups by position small enough to be split; neighbours in a row "
             f"are one group. Received: {name} with {found}. Map a group of your own "

@@ -20,7 +20,7 @@ from kphotoz.files import atomic, exclusive, hash_arrays, sweep
 from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.parts import Parts
-from kphotoz.prediction.place import check_place
+from kphotoz.prediction.place import check_names, check_place
 from kphotoz.prediction.writers import FORMATS, ascii_bytes, open_writer, origin_of
 from kphotoz.untrusted import parse_json
 
@@ -75,8 +75,8 @@ def predict(
             "builder/config:split", and Streams of one's own, which are closed.
         out: path. `.parquet`, `.fits` or `.csv`; an older table there is replaced.
         batch_size: int > 0. Rows predicted at once.
-        resume: bool. Go on where a killed run of the same inputs stopped; a table that
-            says that it is of this plan is left as it is.
+        resume: bool. Go on where a killed run of the same inputs stopped; with
+            `model_hash` a table that says that it is of this plan is left as it is.
         model_hash: str or None. Identity of the model. [default: of its weights]
         engine: "keras", "openvino", or "auto" for the second where it is installed,
             repays its export, has no GPU beside it and agrees with the first.
@@ -95,6 +95,11 @@ def predict(
     out = pathlib.Path(out)
     if out.suffix.lower() not in FORMATS:
         raise unknown("format of predictions", out.suffix, FORMATS)
+    if out.is_dir():
+        raise InputError(
+            f"Wanted: a file for predictions. Received: {out}, a folder. Choose "
+            "another --out."
+        )
     check_place(out, inputs)
     lock = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as stack:
@@ -104,7 +109,7 @@ def predict(
         plan = {
             "kphotoz": __version__,
             "inputs": [[stream.name, stream.digest()] for stream in streams],
-            "model": model_hash or _hash_model(model),
+            "model": model_hash or hash_arrays(*model.get_weights()),
             "batch_size": batch_size,
         }
         chosen = rows.engine_for(model, engine, streams, batch_size, precision)
@@ -112,7 +117,9 @@ def predict(
         plan["engine"] = chosen.identity
         parts = Parts(out, plan, resume)
         summary = Summary(out, sum(map(len, streams)), {}, chosen.identity)
-        flagged = _flagged_before(out, plan, summary.rows) if resume else None
+        # Weights alone do not say what a model does with them: then no table is whole.
+        whole = resume and model_hash is not None
+        flagged = _flagged_before(out, plan, summary.rows) if whole else None
         if flagged is not None:
             parts.remove()
             tell(f"{out} holds these predictions already: nothing is left to do")
@@ -130,14 +137,6 @@ def _origin(plan: dict[str, Any], flagged: dict[str, int]) -> str:
     """Returns what a table says of itself: all that decided its values."""
     inputs = hashlib.sha256(json.dumps(plan["inputs"]).encode()).hexdigest()
     return json.dumps(plan | {"inputs": inputs, "flagged": flagged})
-
-
-def _hash_model(model: Any) -> str:
-    """Returns the SHA-256 of a model's weights and of what it does with them."""
-    config = model.get_config() if hasattr(model, "get_config") else {}
-    # What JSON cannot hold counts by its class: no address in memory must matter.
-    text = json.dumps(config, sort_keys=True, default=lambda x: type(x).__name__)
-    return hash_arrays(*model.get_weights(), np.frombuffer(text.encode(), np.uint8))
 
 
 def _flagged_before(
@@ -161,6 +160,7 @@ def _opened(
         streams.append(open_stream(source))
         stack.callback(streams[-1].close)
         check_input(model, streams[-1])
+    check_names(streams)
     return streams
 
 

@@ -224,15 +224,19 @@ def check_effect(regime: Regime, field: str) -> None:
 
 
 def _check_effects(row: Regime, changed: Regime, slots: dict[str, Any]) -> None:
-    """Checks that no override is without effect; its row's own value may be said."""
+    """Checks that no override is without effect; values in force may be said."""
+    slot = changed.trainable
     given = {**row.trainable.model_dump(), **row.training}
-    known = [*Trainable.model_fields, *Training.model_fields]
-    for slot in ("trainable", "training"):
-        for field, value in slots.get(slot, {}).items():
-            # What is no field at all is told, with the nearest, where it is used.
-            effective = field in ("start", "moves") or field not in known
-            if not effective and given.get(field) != value:
-                check_effect(changed, field)
+    default = Trainable(start=slot.start, moves=slot.moves).model_dump()
+    whole = slots.get("trainable", {}).keys() >= Trainable.model_fields.keys()
+    # A resolved recipe says every field of the slot, with or without effect.
+    said = {} if whole else dict(slots.get("trainable", {}))
+    for field, value in {**said, **slots.get("training", {})}.items():
+        # What is no field at all is told, with the nearest, where it is used.
+        known = field in Training.model_fields or field in Trainable.model_fields
+        free = field in ("start", "moves") or not known
+        if not free and value not in (given.get(field), default.get(field)):
+            check_effect(changed, field)
 
 
 def select(

@@ -69,12 +69,6 @@ class Settings:
                     f"Wanted: {name} of {least} or more. Received: "
                     f"{getattr(self, name)}."
                 )
-        drawn = 2 * self.rows * (self.permutations + 1)
-        if drawn > _MOST_DRAWN:
-            raise InputError(
-                f"Wanted: at most {_MOST_DRAWN:.0e} relabelled objects, twice rows "
-                f"times permutations. Received: {drawn:.0e}. Take fewer of either."
-            )
 
 
 @dataclasses.dataclass
@@ -126,6 +120,7 @@ def compare_samples(
             streams.append(open_stream(name))
             stack.callback(streams[-1].close)
             check_input(model, streams[-1])
+        _check_draws(streams, settings)
         stack.enter_context(exclusive(out / ".shift.lock", out))
         sweep(out)
         tell(f"Reading {streams[0].name}")
@@ -164,6 +159,16 @@ def compare_samples(
         )
         write_json(out / "shift.json", facts)
     return facts
+
+
+def _check_draws(streams: list[Stream], settings: Settings) -> None:
+    rows = sum(min(len(stream), settings.rows) for stream in streams)
+    drawn = rows * (settings.permutations + 1)
+    if drawn > _MOST_DRAWN:
+        raise InputError(
+            f"Wanted: at most {_MOST_DRAWN:.1e} relabelled objects, rows of both "
+            f"samples times permutations. Received: {drawn:.1e}. Take fewer of either."
+        )
 
 
 def _read(

@@ -18,6 +18,16 @@ def test_a_containers_quota_bounds_the_threads(monkeypatch, quota, cores):
     assert devices.threads() == 3
 
 
+@pytest.mark.parametrize(("quota", "cores"), [("200000", 2), ("-1", 8)])
+def test_quotas_of_the_older_groups_count_too(monkeypatch, quota, cores):
+    top = "/sys/fs/cgroup/cpu/docker/7"
+    files = {"/proc/self/cgroup": "3:cpu,cpuacct:/docker/7\n"}
+    files |= {f"{top}/cpu.cfs_quota_us": quota, f"{top}/cpu.cfs_period_us": "100000\n"}
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setattr(machine, "_text", lambda path: files.get(str(path), ""))
+    assert machine.cores() == cores
+
+
 MACHINE = "MemTotal:  24000000 kB\nMemFree:  1000 kB\nMemAvailable:  16000000 kB\n"
 GIB = 2**30
 

@@ -243,11 +243,15 @@ def test_objects_of_19_digits_stay_apart_beside_an_empty_one(columns, tmp_path):
     names = [str(1237655500272500810 + row // 4) for row in range(200)]
     (tmp_path / "whole.csv").write_text(_csv(columns, names))
     (tmp_path / "gap.csv").write_text(_csv(columns, [*names[:-1], ""]))
-    errors = [
-        run(tmp_path / f"{name}.csv", *NAMES, "--metrics", "nmad")["rows"][0]["error"]
-        for name in ("whole", "gap")
-    ]
-    assert errors[1] == pytest.approx(errors[0], rel=0.05)
+    (tmp_path / "nan.csv").write_text(_csv(columns, ["7", "7", *["nan"] * 198]))
+    (tmp_path / "none.csv").write_text(_csv(columns, ["7", "7", *[""] * 198]))
+    errors = {
+        name: run(tmp_path / f"{name}.csv", *NAMES, "--metrics", "nmad")["rows"][0]
+        for name in ("whole", "gap", "nan", "none")
+    }
+    errors = {name: row["error"] for name, row in errors.items()}
+    assert errors["gap"] == pytest.approx(errors["whole"], rel=0.05)
+    assert errors["nan"] == errors["none"] < errors["whole"]
 
 
 def _csv(columns, groups):

@@ -133,6 +133,16 @@ def test_a_process_sees_the_gpu_that_it_was_dealt(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("memory", "gpus", "fit"),
+    [(16e9, 0, True), (7e9, 0, True), (3e9, 0, False), (16e9, 1, False)],
+)
+def test_jobs_of_another_machine_must_fit(monkeypatch, memory, gpus, fit):
+    monkeypatch.setattr(workers.backend, "free_memory", lambda: memory)
+    monkeypatch.setattr(workers.backend, "accelerators", lambda: ["gpu:0"] * gpus)
+    assert workers.fits(3, int(1e8)) is fit and workers.fits(1, int(1e8))
+
+
+@pytest.mark.parametrize(
     ("noted", "wanted"),
     [({"jobs_at_once": 3}, 3), ({}, None), ({"jobs_at_once": "3"}, None), (None, None)],
 )

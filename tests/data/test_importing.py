@@ -150,6 +150,9 @@ def test_a_crowd_that_is_one_group_is_refused_or_told(make_file, capsys):
     capsys.readouterr()
     with pytest.raises(InputError, match="20 of 30 rows in one"):
         data.import_file(spec(path, pixel_scale=0.4, name="less"))
+    whole = {"pixel_scale": 0.4, "splits": (0, 0, 0, 1)}  # nothing is to be split
+    data.import_file(spec(path, name="tested", **whole))
+    assert "20 of 30 rows in one" in capsys.readouterr().err
     data.import_file(spec(path, pixel_scale="unknown", name="scaleless"))
     told = capsys.readouterr().err
     assert "no pixel scale: cutouts of neighbours" in told
@@ -225,10 +228,10 @@ def test_repeat_spectra_of_real_quasars_stay_together(real_data, survey_folder):
 def test_build_removes_what_a_killed_build_left(make_file, survey_folder):
     first = data.import_file(spec(make_file("npz")))
     folder = survey_folder / first
-    for path in (folder / "1.1.0").iterdir():
+    for path in (folder / "1.2.0").iterdir():
         path.unlink()
-    (folder / "1.1.0").rmdir()  # as if it had never been finished
-    stale = folder / "incomplete.AB12CD_1.1.0"
+    (folder / "1.2.0").rmdir()  # as if it had never been finished
+    stale = folder / "incomplete.AB12CD_1.2.0"
     stale.mkdir()
     (stale / "half").write_text("half")
     assert data.import_file(spec(make_file("npz"))) == first

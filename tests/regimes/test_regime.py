@@ -1,7 +1,9 @@
 import pytest
+import yaml
 
-from kphotoz import regimes
+from kphotoz import recipes, regimes
 from kphotoz.errors import InputError
+from kphotoz.regimes.resolved import resolved
 
 
 def test_every_row_of_the_table_fills_the_four_slots():
@@ -124,3 +126,13 @@ def test_an_override_may_say_what_the_row_says_or_change_what_matters():
         "full": {"trainable": {"moves": "lora", "batch_norm": "freeze", "rank": 8}}
     }
     assert regimes.select(["full"], slots, has_source=True)[0].trainable.rank == 8
+
+
+@pytest.mark.parametrize("moves", ["refit", "lora", "last"])
+def test_a_resolved_recipe_of_other_moves_can_be_given_again(moves):
+    overrides = {"full": {"trainable": {"moves": moves}}}
+    recipe = recipes.load(overlay={"regimes": ["full"], "overrides": overrides})
+    chosen = regimes.select(recipe.regimes, recipe.overrides, has_source=True)
+    again = yaml.safe_load(recipes.dump(resolved(recipe, chosen)))
+    (found,) = regimes.select(["full"], again["overrides"], has_source=True)
+    assert found == chosen[0]
