@@ -57,7 +57,6 @@ LARGE_ON_JAX = (
     "tests/cli/test_fit.py::test_a_stopped_and_killed_fit",
     "tests/cli/test_fit.py::test_an_adapter_is_refused_by_another_base",
     "tests/cli/test_compare_catalog.py::test_a_table_is_fitted",
-    "tests/cli/test_compare_catalog.py::test_reversed_comparison",
     "tests/cli/test_compare.py::test_a_grid_is_searched",
     "tests/cli/test_compare.py::test_an_unlabelled_deployment_survey",
     "tests/cli/test_compare.py::test_regimes_run_on_a_users_two_samples",

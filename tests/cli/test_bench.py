@@ -22,6 +22,7 @@ def survey(surveys, tmp_path_factory):
         yield json.loads(CliRunner().invoke(group, [*words, "--json"]).stdout)["survey"]
 
 
+@pytest.mark.large  # tests/training/test_timing.py shows the same
 def test_input_tells_the_ratio_of_the_two_sides_in_one_run(kphotoz, survey):
     words = ["bench", "input", survey, "--batch-size=8", "--steps=2", "--repeats=2"]
     found = json.loads(kphotoz(*words, "--json"))

@@ -113,6 +113,7 @@ def precision(monkeypatch):
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.large
 @pytest.mark.usefixtures("undrawn", "precision")
 def test_reversed_comparison_starts_from_the_exact_labels(kphotoz, table, tmp_path):
     source = imported(kphotoz, table, "zphot", "photo")

@@ -217,6 +217,7 @@ def sweep(comparison, predictions):
     return {key: np.concatenate([p[key] for p in parts]) for key in predictions}
 
 
+@pytest.mark.large
 def test_many_variants_stay_readable_and_the_missing_are_named(
     comparison, predictions, tmp_path
 ):
