@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from kphotoz.data.catalog_spec import CatalogSpec
-from kphotoz.data.grouping import group_by_position
+from kphotoz.data.grouping import group_by_position, split_of_groups
 from kphotoz.data.readers import SurveyFile, columns, open_survey_file
 from kphotoz.data.readers.catalog_file import tell_implied
 from kphotoz.data.sample import Sample
@@ -18,6 +18,7 @@ from kphotoz.data.survey import (
     make_builder,
     open_builder,
 )
+from kphotoz.data.survey_info import SPLITS
 from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
 from kphotoz.files import atomic
@@ -25,8 +26,7 @@ from kphotoz.files import atomic
 __all__ = ["import_file", "open_file", "row_flags", "row_groups", "row_ids"]
 
 _SAME_SOURCE = 1.0  # arcsec between repeats of one source; our choice
-# A group of so many rows, and such a share of them, is told, or is too large to split.
-_CROWD, _TOLD, _TOO_LARGE = 20, 0.1, 0.5
+_CROWD, _TOLD = 20, 0.1  # rows of a group, and its share of all, that are told
 
 
 def import_file(spec: SurveySpec) -> str:
@@ -165,17 +165,21 @@ def _check_groups(file: SurveyFile) -> None:
             "be split apart.",
             file=sys.stderr,
         )
-    groups, counts = np.unique(row_groups(file).astype(str), return_counts=True)
+    groups = row_groups(file)
+    names, counts = np.unique(groups.astype(str), return_counts=True)
     largest = counts.max(initial=0)
     if largest < max(_CROWD, _TOLD * len(file)):
         return
-    found = f"{largest} of {len(file)} rows in one, {groups[counts.argmax()]}"
-    split = file.spec.labelled and max(file.spec.splits) < 1
-    if split and largest > _TOO_LARGE * len(file):
+    found = f"{largest} of {len(file)} rows in one, {names[counts.argmax()]}"
+    splits = split_of_groups(groups, file.spec.splits, file.spec.seed)
+    asked = zip(SPLITS, file.spec.splits, strict=True)
+    empty = [one for one, share in asked if share and not (splits == one).any()]
+    if file.spec.labelled and {*empty} & {"train", "validation", "test"}:
         raise InputError(
             "Wanted: groups by position small enough to be split; neighbours in a row "
-            f"are one group. Received: {name} with {found}. Map a group of your own "
-            "with --key group=NAME, such as the id where overlaps may be split apart."
+            f"are one group. Received: {name} with {found}, and nothing for "
+            f"{', '.join(empty)}. Map a group of your own with --key group=NAME, such "
+            "as the id where overlaps may be split apart."
         )
     print(f"{name}: groups by position: {found}, all of one split.", file=sys.stderr)
 
