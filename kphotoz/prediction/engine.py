@@ -92,14 +92,7 @@ def predict(
     """
     if batch_size < 1:
         raise InputError(f"Wanted: a batch size from 1 up. Received: {batch_size}.")
-    out = pathlib.Path(out)
-    if out.suffix.lower() not in FORMATS:
-        raise unknown("format of predictions", out.suffix, FORMATS)
-    if out.is_dir():
-        raise InputError(
-            f"Wanted: a file for predictions. Received: {out}, a folder. Choose "
-            "another --out."
-        )
+    _check_file(out := pathlib.Path(out))
     check_place(out, inputs)
     lock = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as stack:
@@ -118,8 +111,8 @@ def predict(
         parts = Parts(out, plan, resume)
         summary = Summary(out, sum(map(len, streams)), {}, chosen.identity)
         # Weights alone do not say what a model does with them: then no table is whole.
-        whole = resume and model_hash is not None
-        flagged = _flagged_before(out, plan, summary.rows) if whole else None
+        known = resume and model_hash
+        flagged = _flagged_before(out, plan, summary.rows) if known else None
         if flagged is not None:
             parts.remove()
             tell(f"{out} holds these predictions already: nothing is left to do")
@@ -131,6 +124,16 @@ def predict(
             _assemble(streams, shards, parts, aside, _origin(plan, flagged))
         parts.remove()
     return dataclasses.replace(summary, flagged=flagged)
+
+
+def _check_file(out: pathlib.Path) -> None:
+    if out.suffix.lower() not in FORMATS:
+        raise unknown("format of predictions", out.suffix, FORMATS)
+    if out.is_dir():
+        raise InputError(
+            f"Wanted: a file for predictions. Received: {out}, a folder. Choose "
+            "another --out."
+        )
 
 
 def _origin(plan: dict[str, Any], flagged: dict[str, int]) -> str:
