@@ -1,5 +1,6 @@
 """What depends on the backend or the device, so that no other room has to ask."""
 
+from kphotoz.backend.adam import adam_step
 from kphotoz.backend.cluster import Cluster, find_cluster
 from kphotoz.backend.devices import (
     PRECISIONS,
@@ -47,6 +48,7 @@ __all__ = [
     "PRECISIONS",
     "Cluster",
     "accelerators",
+    "adam_step",
     "broadcast",
     "check_batch",
     "clear_session",

@@ -163,16 +163,18 @@ def synchronize(layers: Iterable[Any]) -> Iterator[None]:
 def sum_over_replicas(gradients: list) -> list:
     """Returns the gradients of the whole batch, in a step of one device of several.
 
-    JAX computes them as such, and they are returned as they are.
+    JAX computes them as such, and they are returned as they are. Of rows that were
+    looked up in a weight TensorFlow keeps only these: they become whole gradients.
 
     Args:
         gradients: tensors, or None where a variable has none.
     """
-    if devices.name() != "tensorflow" or replicas() == 1:
+    if devices.name() != "tensorflow":
         return gradients
-    distribute = devices.tensorflow().distribute
-    known = [g for g in gradients if g is not None]
-    summed = iter(
-        distribute.get_replica_context().all_reduce(distribute.ReduceOp.SUM, known)
-    )
-    return [None if g is None else next(summed) for g in gradients]
+    tf = devices.tensorflow()
+    known = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+    if replicas() > 1:
+        context = tf.distribute.get_replica_context()
+        known = context.all_reduce(tf.distribute.ReduceOp.SUM, known)
+    whole = iter(known)
+    return [None if g is None else next(whole) for g in gradients]

@@ -78,9 +78,9 @@ class AperturePhotometry(SurveyInput, keras.layers.Layer):
             )
         rows = np.arange(height)[:, None] - (height - 1) / 2
         columns = np.arange(width)[None, :] - (width - 1) / 2
-        inside = (rows**2 + columns**2)[..., None] <= np.square(self.radii)
-        self._masks = inside.reshape(-1, len(self.radii)).astype("float32")
-        if self._masks.sum(axis=0).min() == 0:
+        inside = rows**2 + columns**2 <= np.square(self.radii)[:, None, None]
+        self._masks = inside.reshape(len(self.radii), -1).astype("float32")
+        if self._masks.sum(axis=1).min() == 0:
             raise ValueError(
                 f"`radii` must each hold a pixel. Received: radii={self.radii}."
             )
@@ -88,14 +88,12 @@ class AperturePhotometry(SurveyInput, keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         bands, apertures = len(self.softening), len(self.radii)
-        pixels = ops.reshape(inputs, (-1, self._masks.shape[0], bands))
-        pixels = ops.transpose(pixels, (0, 2, 1))
-        flux = ops.matmul(pixels, ops.convert_to_tensor(self._masks))
-        noise = np.sqrt(self._masks.sum(axis=0)) * np.array(self.softening)[:, None]
+        pixels = ops.reshape(inputs, (-1, self._masks.shape[1], bands))
+        flux = ops.matmul(ops.convert_to_tensor(self._masks), pixels)
+        noise = np.sqrt(self._masks.sum(axis=1))[:, None] * np.array(self.softening)
         noise = noise.astype("float32")
         pogson = np.float32(2.5 / np.log(10.0))
         luptitude = -pogson * (ops.arcsinh(flux / (2 * noise)) + np.log(noise))
-        luptitude = ops.transpose(luptitude, (0, 2, 1))
         columns = [luptitude[:, apertures // 2]]
         for first in range(bands - 1):
             colours = luptitude[:, :, first : first + 1] - luptitude[:, :, first + 1 :]

@@ -32,6 +32,24 @@ class _Averaged:
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars  # TensorFlow's, done in `apply`
 
+    def _clip_by_norm(self, values: Any, axes: Any = None) -> Any:
+        """Returns a gradient of at most the length `clipnorm`, in three operations."""
+        norm = ops.sqrt(ops.sum(ops.square(values), axes, keepdims=True))
+        return values * (self.clipnorm / ops.maximum(norm, self.clipnorm))
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        """Moves the averages; the first step's weights are what they start from."""
+        if not self.use_ema:
+            return
+        pairs = zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        )
+        share = ops.where(self.iterations > 0, 1 - self.ema_momentum, 1.0)
+        for variable, average in pairs:
+            if average is not None:
+                change = (variable - average) * ops.cast(share, average.dtype)
+                average.assign(average + change)
+
     def finalize_variable_values(self, var_list: list[Any]) -> None:
         """Leaves the weights as they are."""
 
@@ -44,7 +62,38 @@ class _Averaged:
 
 
 class AveragedAdamW(_Averaged, keras.optimizers.AdamW):
-    """AdamW, whose decay stands apart from the gradient, with averaged weights."""
+    """AdamW, whose decay stands apart from the gradient, with averaged weights.
+
+    The step is that of `keras.optimizers.AdamW` up to rounding, in fewer operations:
+    the rate is computed once, not for every weight that decays, and TensorFlow moves a
+    weight and its moments by one operation. Of a small network they were a third of
+    what is traced before the first step.
+    """
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        if backend.replicas() > 1:
+            super()._apply_weight_decay(variables)
+            return
+        decay = ops.convert_to_tensor(self.learning_rate) * self.weight_decay
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                self.assign_sub(variable, variable * ops.cast(decay, variable.dtype))
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Moves one variable and its two moments."""
+        if backend.name() != "tensorflow" or self.amsgrad:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        number = self._get_variable_index(variable)
+        backend.adam_step(
+            variable,
+            gradient,
+            (self._momentums[number], self._velocities[number]),
+            rate=learning_rate,
+            step=self.iterations + 1,
+            betas=(self.beta_1, self.beta_2),
+            epsilon=self.epsilon,
+        )
 
 
 class AveragedAdamL2(_Averaged, keras.optimizers.Adam):

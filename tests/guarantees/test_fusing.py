@@ -8,6 +8,7 @@ import pytest
 
 from kphotoz import adapters, backend
 from kphotoz.adapters.paths import value
+from kphotoz.layers import BandStretch
 
 TOLERANCE = 1e-5
 TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -139,6 +140,29 @@ def test_gelu_in_one_pass_is_the_closed_form_and_its_derivative(dtype):
     for found, wanted in ((got, at * normal), (slope, normal + at * density)):
         found = np.asarray(tf.cast(found, "float64"))
         np.testing.assert_allclose(found, wanted, rtol=relative, atol=2e-6)
+
+
+def test_a_stretch_in_one_pass_is_arcsinh_with_its_derivative():
+    softening, scales = np.array([0.02, 3.0]), np.array([1.5, 0.5])
+    layer = BandStretch("gr", 0.2, scales, softening, name="stretch")
+    plain = BandStretch("gr", 0.2, stretch="none", name="plain")
+    inputs = keras.Input((3, 4, 2))
+    model = keras.Model(inputs, layer(plain(inputs)))
+    assert adapters.fuse_training(model) == (["stretch"] if TENSORFLOW else [])
+    sizes = np.geomspace(1e-30, 1e18, 23)
+    x = np.concatenate([-sizes, [0.0, -0.0], sizes]).reshape(2, 3, 4, 2)
+    x = x.astype("float32")
+    exact = np.arcsinh(x / softening) / scales
+    np.testing.assert_allclose(value(model(x)), exact, rtol=1e-6, atol=0)
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(at := tf.constant(x))
+            result = model(at)
+        slope = 1 / (scales * np.hypot(x, softening))
+        found = tape.gradient(result, at)
+        np.testing.assert_allclose(found, slope, rtol=1e-5, atol=1e-30)
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="a custom gradient in steps of TensorFlow")

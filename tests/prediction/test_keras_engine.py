@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kphotoz import adapters, models
-from kphotoz.layers import BatchNormalization
+from kphotoz.layers import BandStretch, BatchNormalization
 from kphotoz.layers._lora import LoRAMixin
 from kphotoz.prediction import keras_engine
 
@@ -65,6 +65,20 @@ def test_normalisation_is_folded_and_the_model_left_alone(network, images):
     assert keras.layers.BatchNormalization not in kinds(lean)
     assert keras.layers.BatchNormalization in kinds(network)
     check_same(network, lean, images)
+
+
+def test_stretch_is_one_pass_in_a_copy(images, tmp_path):
+    inputs = keras.Input((10, 12, 4))
+    stretch = BandStretch("griz", 0.2, softening=[0.5, 1, 2, 3], name="stretch")
+    x = keras.layers.GlobalMaxPooling2D()(stretch(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1, name="out")(x))
+    lean = keras_engine.lean(model)
+    check_same(model, lean, images)
+    assert "call" not in vars(stretch)
+    fused = "call" in vars(lean.get_layer("stretch"))
+    assert fused == (keras.backend.backend() == "tensorflow")
+    lean.save(tmp_path / "lean.keras")
+    check_same(model, models.load(tmp_path / "lean.keras"), images)
 
 
 def test_adapters_are_merged_and_folded(network, images):

@@ -4,10 +4,13 @@ import keras
 import numpy as np
 import pytest
 
+from kphotoz.adapters.paths import value
 from kphotoz.training import optimizer
+from kphotoz.training.schedule import rate_of
 from kphotoz.training.settings import Training
 
 START = {"kernel": [[0.5, -2.0], [1.0, 0.25]], "bias": [1.0, -1.0]}
+START_TABLE = np.arange(1.0, 7.0).reshape(3, 2)
 GRADIENT = {"kernel": [[3.0, 0.0], [0.0, 4.0]], "bias": [12.0, 0.0]}  # norms 5 and 12
 
 
@@ -63,6 +66,56 @@ def test_averages_stand_beside_the_weights_until_asked_for(kind):
     # The average begins at the first step's weights.
     average = keras.ops.convert_to_numpy(weight)[0]
     assert average == pytest.approx(0.75 * values[0] + 0.25 * values[1])
+
+
+@pytest.mark.parametrize("scope", ["variable", "global"])
+def test_decoupled_steps_are_those_of_keras(scope):
+    settings = Training(learning_rate=0.05, weight_decay=0.2, clip_scope=scope, ema=0.9)
+    clip = "clipnorm" if scope == "variable" else "global_clipnorm"
+    keras_rule = keras.optimizers.AdamW(
+        rate_of(settings, 20), weight_decay=0.2, use_ema=True, ema_momentum=0.9
+    )
+    setattr(keras_rule, clip, 1.0)
+    keras_rule.exclude_from_weight_decay(var_names=["bias"])
+    ours, theirs = (
+        [keras.Variable(np.float32(v), name=k) for k, v in START.items()] for _ in "ab"
+    )
+    rule = optimizer.build(settings, 20)
+    rng = np.random.default_rng(0)
+    for step in range(12):
+        # The first gradient is too long to be taken as it is, and one is nothing.
+        size = (30.0, 0.0, 0.1)[min(step, 2)]
+        found = [size * rng.normal(size=w.shape).astype("float32") for w in ours]
+        rule.apply([keras.ops.convert_to_tensor(g) for g in found], ours)
+        keras_rule.apply([keras.ops.convert_to_tensor(g) for g in found], theirs)
+        for one, two in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(value(one), value(two), rtol=1e-5, atol=1e-6)
+    rule.write_average(ours)
+    averages = keras_rule._model_variables_moving_average
+    for one, two in zip(ours, averages, strict=True):
+        np.testing.assert_allclose(value(one), value(two), rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_of_rows_of_a_table_move_it_as_whole_ones_do():
+    """TensorFlow gives the gradient of looked-up rows as slices."""
+    rows, results = np.array([1, 1, 0]), []
+    for lookup in (True, False):
+        table = keras.layers.Embedding(3, 2)
+        model = keras.Sequential([keras.Input((3,), dtype="int32"), table])
+        if not lookup:
+            inputs = keras.Input((3,), dtype="int32")
+            one_hot = keras.ops.one_hot(inputs, 3)
+            dense = keras.layers.Dense(2, use_bias=False)
+            model, table = keras.Model(inputs, dense(one_hot)), dense
+        table.set_weights([START_TABLE])
+        settings = Training(learning_rate=0.1, schedule="constant")
+        rule, jit = optimizer.build(settings, 10), keras.backend.backend() == "jax"
+        model.compile(rule, "mse", jit_compile=jit)
+        for _ in range(3):
+            model.train_on_batch(rows[None], np.zeros((1, 3, 2), "float32"))
+        results.append(value(table.weights[0]))
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+    assert np.abs(results[0] - START_TABLE).min() > 0.01
 
 
 def test_the_coupled_rule_survives_its_configuration():
