@@ -51,7 +51,7 @@ def fuse_training(model: keras.Model) -> list[str]:
         elif type(layer) is keras.layers.LayerNormalization and not layer.rms_scaling:
             layer.call = _normalisation(layer)
         elif type(layer) is BandStretch and layer.stretch == "asinh":
-            layer.call = backend.in_one_pass(layer.call)
+            layer.call = _stretch(layer)
         else:
             continue
         done.append(path)
@@ -98,6 +98,15 @@ def _exchanged(layer: keras.Layer, activation: Callable) -> Iterator[None]:
         yield
     finally:
         layer.activation = old
+
+
+def _stretch(layer: BandStretch) -> Callable:
+    fused = backend.in_one_pass(layer.call)
+
+    def call(inputs: Any) -> Any:
+        return fused(inputs)
+
+    return call
 
 
 def _normalisation(layer: keras.layers.LayerNormalization) -> Callable:

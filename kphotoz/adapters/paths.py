@@ -15,7 +15,7 @@ from kphotoz.files import hash_arrays
 from kphotoz.layers._lora import LoRAMixin
 
 __all__ = [
-    *("arrays", "edges", "hash_model", "is_graph", "is_swappable"),
+    *("arrays", "children", "edges", "hash_model", "is_graph", "is_swappable"),
     *("own_weights", "value", "walk"),
 ]
 
@@ -41,7 +41,7 @@ def walk(model: keras.Layer) -> dict[str, keras.Layer]:
     found, seen = {}, set()
 
     def visit(parent: keras.Layer, prefix: str) -> None:
-        for layer in _children(parent):
+        for layer in children(parent):
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
@@ -61,11 +61,12 @@ def own_weights(layer: keras.Layer) -> list[keras.Variable]:
     """Returns the weights of a layer, without those of layers below and adapters."""
     if isinstance(layer, LoRAMixin):
         return layer.base_weights
-    below = {id(weight) for child in _children(layer) for weight in child.weights}
+    below = {id(weight) for child in children(layer) for weight in child.weights}
     return [weight for weight in layer.weights if id(weight) not in below]
 
 
-def _children(layer: keras.Layer) -> list[keras.Layer]:
+def children(layer: keras.Layer) -> list[keras.Layer]:
+    """Returns the layers that a layer or model is made of."""
     if isinstance(layer, keras.Model):
         return layer.layers
     # Keras has no public list of a layer's sublayers; keras-hub uses this one.
@@ -102,7 +103,7 @@ def is_swappable(model: keras.Model) -> bool:
             yield from leaves(layer) if is_graph(layer) else [layer]
 
     return is_graph(model) and not any(
-        layer.weights and _children(layer) for layer in leaves(model)
+        layer.weights and children(layer) for layer in leaves(model)
     )
 
 

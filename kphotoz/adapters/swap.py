@@ -162,7 +162,7 @@ def rebuild(
 
     new_model = copy(model)
     for old, new in done.values():
-        if isinstance(new, keras.Layer) and not isinstance(old, keras.Model):
+        if isinstance(new, keras.Layer) and not paths.is_graph(old):
             (carry or copy_state)(old, new)
     return new_model
 
@@ -194,6 +194,10 @@ def copy_state(old: keras.Layer, new: keras.Layer) -> None:
         return
     if isinstance(old, LoRAMixin) or isinstance(new, LoRAMixin):
         _copy_kernel(old, new)
+    elif paths.children(old):
+        # Its own variables are none of those of the layers that it is made of.
+        for source, copy in zip(old.weights, new.weights, strict=True):
+            copy.assign(paths.value(source))
     elif old.weights:
         store: dict = {}
         old.save_own_variables(store)

@@ -10,21 +10,18 @@ import numpy as np
 from kphotoz import adapters
 from kphotoz.adapters import paths
 from kphotoz.adapters.inventory import adapters_of
-from kphotoz.backend import jit_compile, name
+from kphotoz.backend import jit_compile, joins_passes, name
 from kphotoz.layers import BandStretch
 
 __all__ = ["identity", "keras_call", "lean"]
-
-# Layers for which a model is copied.
-_SLOW = (keras.layers.BatchNormalization, BandStretch)
 
 
 def lean(model: Any) -> Any:
     """Returns a model that predicts the same to about 1e-5 in fewer operations.
 
     Adapters are merged into their kernels, batch normalisations folded into the layers
-    before them and the stretch of pixels is one pass, in a copy. What cannot be rebuilt
-    layer by layer stays as it is.
+    before them, and with these or a stretch of pixels activations and the stretch are
+    one pass each, in a copy. What cannot be rebuilt layer by layer stays as it is.
 
     Args:
         model: built keras.Model, or anything with `predict_on_batch`, which stays.
@@ -33,11 +30,21 @@ def lean(model: Any) -> Any:
         return model
     if adapters_of(model):
         model = adapters.merge(model)
-    found = any(isinstance(layer, _SLOW) for layer in paths.walk(model).values())
-    if found and paths.is_graph(model):
-        model = adapters.fold(model)
-        adapters.fuse_training(model)
-    return model
+    slow = any(map(_is_slow, paths.walk(model).values()))
+    if not slow or not paths.is_graph(model):
+        return model
+    try:
+        copy = adapters.fold(model)
+    except (NotImplementedError, TypeError, ValueError):
+        return model  # with a layer that its configuration does not bring back
+    adapters.fuse_training(copy)
+    return copy
+
+
+def _is_slow(layer: keras.Layer) -> bool:
+    stretches = type(layer) is BandStretch and layer.stretch == "asinh"
+    normalises = isinstance(layer, keras.layers.BatchNormalization)
+    return normalises or stretches and joins_passes()
 
 
 def keras_call(model: Any) -> Callable[[np.ndarray], np.ndarray]:

@@ -92,6 +92,41 @@ def test_what_cannot_be_folded_stays(reason):
         np.testing.assert_array_equal(got, want)
 
 
+@keras.saving.register_keras_serializable(package="test_folding")
+class Block(keras.Model):
+    """A model inside a graph that is no graph itself."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = keras.layers.Dense(4)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+COMPOSITES = {
+    "attention": lambda x: keras.layers.MultiHeadAttention(2, 3)(x, x),
+    "recurrent": lambda x: keras.layers.Bidirectional(
+        keras.layers.GRU(2, return_sequences=True)
+    )(x),
+    "wrapper": lambda x: keras.layers.TimeDistributed(keras.layers.Dense(4))(x),
+    "activation": lambda x: keras.layers.Dense(4, activation=keras.layers.PReLU())(x),
+    "subclassed model": lambda x: Block()(x),
+}
+
+
+@pytest.mark.parametrize("kind", COMPOSITES)
+def test_layers_made_of_layers_keep_their_weights_in_a_folded_copy(kind):
+    series = keras.Input((6, 4))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv1D(4, 1)(series))
+    model = _disturb(keras.Model(series, COMPOSITES[kind](x)))
+    folded = adapters.fold(model)
+    x = np.random.default_rng(0).normal(size=(3, 6, 4)).astype("float32")
+    want, got = model.predict_on_batch(x), folded.predict_on_batch(x)
+    assert not _norms(folded) and np.ptp(want) > 0.1
+    np.testing.assert_allclose(got, want, atol=TOLERANCE * np.abs(want).max())
+
+
 def test_folding_adapters_for_prediction_says_to_merge_first(small):
     with pytest.raises(InputError, match="merge"):
         adapters.fold(adapters.apply(small, rank=1))

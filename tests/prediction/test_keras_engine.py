@@ -70,7 +70,7 @@ def test_normalisation_is_folded_and_the_model_left_alone(network, images):
 def test_stretch_is_one_pass_in_a_copy(images, tmp_path):
     inputs = keras.Input((10, 12, 4))
     stretch = BandStretch("griz", 0.2, softening=[0.5, 1, 2, 3], name="stretch")
-    x = keras.layers.GlobalMaxPooling2D()(stretch(inputs))
+    x = keras.layers.GlobalMaxPooling2D()(stretch(inputs=inputs))
     model = keras.Model(inputs, keras.layers.Dense(1, name="out")(x))
     lean = keras_engine.lean(model)
     check_same(model, lean, images)
@@ -79,6 +79,14 @@ def test_stretch_is_one_pass_in_a_copy(images, tmp_path):
     assert fused == (keras.backend.backend() == "tensorflow")
     lean.save(tmp_path / "lean.keras")
     check_same(model, models.load(tmp_path / "lean.keras"), images)
+
+
+def test_a_layer_that_its_configuration_does_not_bring_back_stays(images):
+    inputs = keras.Input((10, 12, 4))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3)(inputs))
+    x = keras.layers.Lambda(lambda y: y[:, 0, 0], output_shape=(2,))(x)
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    assert keras_engine.lean(model) is model
 
 
 def test_adapters_are_merged_and_folded(network, images):
