@@ -17,22 +17,29 @@ def adam_step(
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """Moves one weight w and its moments m and v as `keras.optimizers.Adam` does.
+    """Moves a weight and its moments on TensorFlow, as `keras.optimizers.Adam` does.
 
         m <- m + (1 - beta_1) (g - m),    v <- v + (1 - beta_2) (g^2 - v)
         w <- w - rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)
 
-    For TensorFlow, of whose several devices each moves its copy.
+    Of several devices each moves its copy.
 
     Args:
-        variable: keras.Variable or tf.Variable, w.
+        variable: keras.Variable or tf.Variable, the weight w.
         gradient: tensor of its shape, g.
         moments: keras.Variables m and v.
         rate: float or tensor ().
         step: int or tensor (), t, from 1 on.
         betas: beta_1 and beta_2.
         epsilon: float > 0.
+
+    Raises:
+        RuntimeError: another backend runs.
     """
+    if devices.name() != "tensorflow":
+        raise RuntimeError(
+            f"`adam_step` needs the backend tensorflow. Received: {devices.name()}."
+        )
     tf = devices.tensorflow()
     weight, first, second = (_held(each) for each in (variable, *moments))
     beta_1, beta_2 = (tf.cast(each, weight.dtype) for each in betas)

@@ -71,13 +71,15 @@ class AveragedAdamW(_Averaged, keras.optimizers.AdamW):
     """
 
     def _apply_weight_decay(self, variables: list[Any]) -> None:
+        # By Keras' names: on several devices it would go by those of TensorFlow, which
+        # have the layer's name in them.
+        variables = [each for each in variables if self._use_weight_decay(each)]
         if backend.replicas() > 1:
             super()._apply_weight_decay(variables)
             return
         decay = ops.convert_to_tensor(self.learning_rate) * self.weight_decay
         for variable in variables:
-            if self._use_weight_decay(variable):
-                self.assign_sub(variable, variable * ops.cast(decay, variable.dtype))
+            self.assign_sub(variable, variable * ops.cast(decay, variable.dtype))
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Moves one variable and its two moments."""

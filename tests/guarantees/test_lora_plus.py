@@ -146,3 +146,20 @@ def test_what_cannot_be_wrapped_is_refused():
     changes(inner)
     with pytest.raises(InputError, match="SGD after 1 steps"):
         adapters.lora_plus(inner)
+
+
+def test_decoupled_decay_of_a_training_run_has_no_ratio():
+    from kphotoz.training.optimizer import AveragedAdamW
+
+    moves = []
+    for decay in (0.0, 0.5):
+        optimizer = AveragedAdamW(0.01, weight_decay=decay, use_ema=True)
+        faster = adapters.lora_plus(optimizer, 3.0)
+        wanted, _ = changes(optimizer)
+        received, _ = changes(faster)
+        moves.append((wanted, received))
+    (plain, fast), (shrunk, fast_shrunk) = moves
+    for change, one, factor in zip(fast, plain, (1, 3, 1), strict=True):
+        np.testing.assert_allclose(change, factor * one, rtol=1e-3)
+    for one, two, three, four in zip(plain, shrunk, fast, fast_shrunk, strict=True):
+        np.testing.assert_allclose(four - three, two - one, rtol=1e-3, atol=1e-6)

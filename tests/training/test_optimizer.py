@@ -118,6 +118,24 @@ def test_gradients_of_rows_of_a_table_move_it_as_whole_ones_do():
     assert np.abs(results[0] - START_TABLE).min() > 0.01
 
 
+def test_compiled_steps_are_those_of_single_operations():
+    results = []
+    for jit in (False, True):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.layers[0].set_weights([np.arange(6.0).reshape(3, 2), np.ones(2)])
+        settings = Training(learning_rate=0.1, schedule="constant")
+        eager = not jit and keras.backend.backend() == "jax"
+        rule = optimizer.build(settings, 10)
+        model.compile(rule, "mse", jit_compile=jit, run_eagerly=eager)
+        for _ in range(3):
+            model.train_on_batch(
+                np.float32([[1, -2, 0.5]]), np.zeros((1, 2), "float32")
+            )
+        results.append(np.concatenate([value(x).ravel() for x in model.weights]))
+    np.testing.assert_allclose(*results, rtol=1e-5)
+    assert np.abs(results[0] - [*range(6), 1, 1]).min() > 0.1
+
+
 def test_the_coupled_rule_survives_its_configuration():
     rule = optimizer.AveragedAdamL2(1e-3, l2=0.25, global_clipnorm=2.0)
     again = optimizer.AveragedAdamL2.from_config(rule.get_config())
