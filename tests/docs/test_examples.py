@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from kphotoz import adapters
+from kphotoz import adapters, metrics
 from kphotoz.data.specs import make_spec
 from kphotoz.training.run_folder import RunFolder
 from kphotoz_cli.main import group
@@ -120,3 +120,10 @@ def test_links_between_documents_lead_somewhere():
             if "://" not in target and not os.path.exists(page.parent / target):
                 missing.append(f"{page.name} -> {target}")
     assert missing == []
+
+
+def test_every_metric_is_told_with_its_definition():
+    page = (ROOT / "docs" / "evaluate.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.split("## Metrics")[1], re.M)
+    told = {name: text.replace("\\|", "|") for name, text in rows}
+    assert told.items() >= metrics.DEFINITIONS.items()
