@@ -83,9 +83,11 @@ def merge(adapter: pathlib.Path, base: pathlib.Path, out: pathlib.Path) -> None:
             f"Wanted: --out ending in .keras. Received: {out}. Keras reads no other."
         )
     from kphotoz import adapters, models
-    from kphotoz.files import atomic
+    from kphotoz.files import atomic, check_output
 
-    model = models.load(base / "model.keras" if base.is_dir() else base)
+    base = base / "model.keras" if base.is_dir() else base
+    check_output(out, base, adapter)
+    model = models.load(base)
     merged = adapters.merge(adapters.load(model, adapter))
     with atomic(out) as aside:
         merged.save(aside)

@@ -68,10 +68,13 @@ def command(tables, true, pred, key, window, window_on, names, **rest):
     its path, as in A.csv:pred=zphot,true=zspec,id=objid,name=BPZ.
     """
     from kphotoz import metrics
+    from kphotoz.files import check_output
     from kphotoz_cli import _evaluate_many as many
     from kphotoz_cli._table_spec import parse_all
 
     specs = parse_all(tables)
+    if rest["out"] is not None:
+        check_output(rest["out"], *(spec.path for spec in specs))
     choice = many.Choice(
         pred=pred,
         true=true,

@@ -27,7 +27,7 @@ def _number(context: click.Context, parameter: click.Parameter, value: float) ->
 @click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,
               show_default=True, callback=_number,
               help="Share of the target's labels.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
               help="Initialisation and order of data.")  # fmt: skip
 @options.distribution
 @options.out(None)

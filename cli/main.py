@@ -63,8 +63,28 @@ def main() -> None:
     try:
         group(prog_name="kphotoz")
     except InputError as error:
-        click.echo("Error: " + " ".join(str(error).split()), err=True)
-        sys.exit(1)
+        _tell(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _tell(
+            InputError(
+                "Wanted: a path that can be read or written. Received: "
+                f"{error.filename}: {error.strerror}. Mend it, or choose another."
+            )
+        )
+    except MemoryError as error:
+        _tell(
+            InputError(
+                f"Wanted: enough memory. Received: {error or 'none left'}. Take a "
+                "smaller --batch-size, fewer --jobs, or a larger machine."
+            )
+        )
+
+
+def _tell(error: InputError) -> None:
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(1)
 
 
 def _stop(number: int, _: Any) -> None:

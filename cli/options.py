@@ -7,10 +7,16 @@ from collections.abc import Callable
 import click
 
 from kphotoz.backend import cores, import_quietly, prepare_workers, share_memory
+from kphotoz.errors import unknown
+
+_BACKENDS = ("tensorflow", "jax")
 
 
 def _set_backend(context: click.Context, parameter: click.Parameter, value: str | None):
     # Keras reads this once, when first imported, which no command does at its top.
+    value = value or os.environ.get("KERAS_BACKEND")
+    if value and value not in _BACKENDS:
+        raise unknown("backend (KERAS_BACKEND)", value, _BACKENDS)
     if value:
         os.environ["KERAS_BACKEND"] = value
     if any(other.name == "jobs" for other in context.command.params):
@@ -29,7 +35,7 @@ def backend(function: Callable) -> Callable:
     """Adds `--backend`, which takes effect before Keras is imported."""
     return click.option(
         "--backend",
-        type=click.Choice(["tensorflow", "jax"]),
+        type=click.Choice(_BACKENDS),
         callback=_set_backend,
         is_eager=True,
         expose_value=False,

@@ -15,8 +15,8 @@ from kphotoz_cli.file_options import FileOptions, find_sources, reading_options
 @click.command(name="predict")
 @click.argument("run", type=click.Path(path_type=pathlib.Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--out", default="predictions.parquet", show_default=True,
-              help="Where to write.")  # fmt: skip
+@click.option("--out", help="Where to write. [default: predictions.parquet; with "
+              "--beam the folder predictions]")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256,
               show_default=True, help="Objects predicted at once.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["auto", "keras", "openvino"]),
@@ -33,7 +33,7 @@ from kphotoz_cli.file_options import FileOptions, find_sources, reading_options
 def command(
     run: pathlib.Path,
     inputs: tuple[str, ...],
-    out: str,
+    out: str | None,
     batch_size: int,
     engine: str,
     beam: tuple[str, ...],
@@ -50,6 +50,7 @@ def command(
     """
     if beam and resume:
         raise click.UsageError("Beam's runners repeat what fails: leave out --resume.")
+    out = out or ("predictions" if beam else "predictions.parquet")
     sources = find_sources(inputs, file_spec)
     how = {
         "batch_size": batch_size,

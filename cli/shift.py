@@ -23,7 +23,7 @@ from kphotoz_cli.file_options import FileOptions, find_sources, reading_options
 @click.option("--permutations", type=click.IntRange(min=40), default=999,
               show_default=True,
               help="Relabellings of a test; 199 for the Fréchet distance.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
               help="Of rows, relabellings and random weights.")  # fmt: skip
 @reading_options
 @options.out("shift")

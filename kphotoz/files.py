@@ -19,12 +19,13 @@ import safetensors.numpy
 from kphotoz.errors import InputError
 
 __all__ = [
-    *("atomic", "exclusive", "exists", "half_written", "hash_arrays", "hash_file"),
-    *("sweep", "write_json", "write_tensors", "write_text"),
+    *("atomic", "check_output", "exclusive", "exists", "half_written", "hash_arrays"),
+    *("hash_file", "sweep", "write_json", "write_tensors", "write_text"),
 ]
 
 # A file on its way, as `atomic` names it: the stem and the ending are its groups.
 _ASIDE = re.compile(r"\.(.+)\.[0-9]+\.partial(\..+)?")
+_WRITER = re.compile(r"\.([0-9]+)\.partial")
 
 # What the system says where a file system has no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -44,11 +45,14 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
+        with open(aside, "rb+") as file:  # a loss of power must not leave it empty
+            os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it cannot be, it is not
+            aside.unlink()
 
 
 @contextlib.contextmanager
@@ -116,15 +120,49 @@ def exists(path: pathlib.Path) -> bool:
 def sweep(path: str | os.PathLike) -> None:
     """Removes what killed processes left half-written for a file, or in a folder.
 
+    In a folder, what a process of this machine may still be writing stays: a command
+    can have its output below the folder of another one.
+
     Args:
-        path: path of a file, there or not, or of a folder; nobody else may write there.
+        path: path of a file, there or not, to which nobody else may write, or of a
+            folder.
     """
     path = pathlib.Path(path)
     found = path.rglob(".*") if path.is_dir() else path.parent.glob(".*")
     whole = path.is_dir()
     for aside in list(found):
-        if _ASIDE.fullmatch(aside.name) if whole else half_written(aside, path):
+        if _is_left(aside.name) if whole else half_written(aside, path):
             aside.unlink(missing_ok=True)
+
+
+def _is_left(name: str) -> bool:
+    """Returns whether a file's name is of one on its way, and its writer has ended."""
+    if not _ASIDE.fullmatch(name):
+        return False
+    writer = int(_WRITER.search(name)[1])
+    if writer == os.getpid():
+        return True  # an earlier one's: this process is not writing yet
+    try:
+        os.kill(writer, 0)
+    except PermissionError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return False
+
+
+def check_output(out: pathlib.Path, *inputs: pathlib.Path) -> None:
+    """Checks that a command does not replace what it reads.
+
+    Raises:
+        InputError: the output is one of the inputs.
+    """
+    for path in inputs:
+        if os.path.realpath(path) == os.path.realpath(out):
+            raise InputError(
+                f"Wanted: an output other than the input {path}. Received: --out "
+                f"{out}. Choose another --out."
+            )
 
 
 def half_written(aside: pathlib.Path, path: pathlib.Path) -> bool:
@@ -149,7 +187,7 @@ def _unwritable(path: str | os.PathLike, error: OSError) -> InputError:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` to `path` atomically."""
     with atomic(path) as aside:
-        aside.write_text(text)
+        aside.write_text(text, "utf-8")
 
 
 def write_tensors(

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.files import atomic, exclusive, hash_arrays, sweep, write_json
+from kphotoz.files import (
+    atomic,
+    check_output,
+    exclusive,
+    hash_arrays,
+    sweep,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -37,9 +44,43 @@ def test_unknown_names_get_their_nearest():
     assert "Did you mean lora?" in str(unknown("regime", "lorra", ["lora", "full"]))
 
 
-def test_a_full_or_missing_place_is_an_input_error():
-    with pytest.raises(InputError, match="a place to write"), atomic("/proc/x/y.txt"):
-        pass
+def test_a_full_or_missing_place_is_an_input_error(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in ("/proc/x/y.txt", tmp_path / "file" / "y.txt", tmp_path / ("x" * 250)):
+        with pytest.raises(InputError, match="a place to write"), atomic(path):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_is_swept_of_what_no_process_writes(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / "jobs").mkdir()
+    for number in (child.pid, ended.pid, os.getpid()):
+        (tmp_path / "jobs" / f".a.{number}.partial.json").write_text("half")
+    sweep(tmp_path)
+    left = [path.name for path in (tmp_path / "jobs").iterdir()]
+    child.communicate(b"\n")
+    assert left == [f".a.{child.pid}.partial.json"]
+
+
+def test_an_output_that_is_an_input_is_refused_through_links_too(tmp_path):
+    (tmp_path / "a.csv").write_text("mine")
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    check_output(tmp_path / "c.csv", tmp_path / "a.csv", tmp_path / "b.csv")
+    with pytest.raises(InputError, match="other than the input .*a.csv"):
+        check_output(tmp_path / "b.csv", tmp_path / "a.csv")
+
+
+def test_text_is_utf8_in_any_language(tmp_path):
+    code = "from kphotoz.files import write_text; write_text('a.txt', 'z \\u2212 1')"
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    environment |= {"PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True
+    )
+    assert (tmp_path / "a.txt").read_bytes() == "z − 1".encode()
 
 
 def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
@@ -75,10 +116,19 @@ def test_a_folder_made_for_a_lock_goes_again_unless_it_is_used(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["table.csv"]
 
 
+# Processes of these numbers there are none.
 def test_half_written_files_of_killed_processes_are_removed_and_nothing_else(tmp_path):
     kept = ["a.csv", ".hidden", ".a.partial.csv"]
-    others = [".b.12.partial.csv", ".a.7.partial.parquet", ".a.7.partial"]
-    left = [".a.12.partial.csv", ".a.7.partial.csv", ".a.7.partial.undated"]
+    others = [
+        ".b.99999912.partial.csv",
+        ".a.99999907.partial.parquet",
+        ".a.99999907.partial",
+    ]
+    left = [
+        ".a.99999912.partial.csv",
+        ".a.99999907.partial.csv",
+        ".a.99999907.partial.undated",
+    ]
     for name in (*kept, *others, *left):
         (tmp_path / name).touch()
     sweep(tmp_path / "a.csv")

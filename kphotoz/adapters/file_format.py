@@ -47,7 +47,7 @@ class Part(pydantic.BaseModel):
     """A layer stored in full: a trained head, or what batch normalisation adapted."""
 
     path: str
-    index: int
+    index: int = pydantic.Field(ge=0)
     shapes: dict[str, list[int]]
 
 

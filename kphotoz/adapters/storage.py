@@ -108,11 +108,19 @@ def load(base: keras.Model, path: str | os.PathLike) -> keras.Model:
         if (x := stored.get(path))
     ]
     policy, dropout, named = header.batch_norm, header.dropout, header.targets
-    model = build(base, entries, list(head.values()), policy, dropout, named)
-    for adapter in adapters_of(model):
-        for name, variable in adapter.variables.items():
-            key = f"lora/{stored[adapter.path].path}/{name.removeprefix('lora_')}"
-            variable.assign(tensors[key].reshape(variable.shape))
+    try:
+        model = build(base, entries, list(head.values()), policy, dropout, named)
+        for adapter in adapters_of(model):
+            for name, variable in adapter.variables.items():
+                key = f"lora/{stored[adapter.path].path}/{name.removeprefix('lora_')}"
+                variable.assign(tensors[key].reshape(variable.shape))
+    except InputError:
+        raise
+    except ValueError as error:  # of ranks and sizes that no adapter of it can have
+        raise InputError(
+            f"Wanted: factors that fit the base. Received: {path}: {error} Give the "
+            "base this adapter was trained on."
+        ) from error
     parts = {"norm": (header.normalisations, norms), "head": (header.head, head)}
     new = paths.walk(_root(model))
     for kind, (described, places) in parts.items():

@@ -10,7 +10,7 @@ import os
 import types
 
 from kphotoz.backend import machine
-from kphotoz.errors import InputError
+from kphotoz.errors import InputError, unknown
 
 __all__ = [
     "PRECISIONS",
@@ -91,7 +91,7 @@ def jit_compile() -> bool:
     cannot on several devices.
 
     Raises:
-        InputError: it was asked to compile there.
+        InputError: it was asked to compile there, or KPHOTOZ_JIT is another value.
     """
     chosen = os.environ.get("KPHOTOZ_JIT")
     if name() == "tensorflow" and _mirrors() > 1:
@@ -101,6 +101,8 @@ def jit_compile() -> bool:
                 "XLA cannot reach. Received: it. Leave it out, or add --backend jax."
             )
         return False
+    if chosen not in (None, "", "0", "1"):
+        raise unknown("value of KPHOTOZ_JIT", chosen, ("0", "1"))
     if chosen:
         return chosen == "1"
     return name() != "tensorflow" or bool(gpus())
@@ -170,10 +172,15 @@ def use_precision(chosen: str | None = None) -> str:
     Args:
         chosen: str or None. One of `PRECISIONS`. [default: KPHOTOZ_PRECISION, else what
             suits the device]
+
+    Raises:
+        InputError: it is none of them.
     """
     import keras
 
     chosen = chosen or os.environ.get("KPHOTOZ_PRECISION") or precision()
+    if chosen not in PRECISIONS:
+        raise unknown("precision", chosen, PRECISIONS)
     keras.config.set_dtype_policy(chosen)
     return chosen
 

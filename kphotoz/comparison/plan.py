@@ -7,8 +7,11 @@ import re
 
 from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
+from kphotoz.regimes.fit import digits
 
 __all__ = ["Job", "jobs"]
+
+_LONGEST = 150  # characters of a regime in a folder's name, which can have 255 bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +30,11 @@ class Job:
     def name(self) -> str:
         """The job's folder name; what no folder should hold becomes a short hash."""
         regime = re.sub(r"[^\w.,=\[\]+-]", "", self.regime)
-        if regime != self.regime:
+        if regime != self.regime or len(regime) > _LONGEST:
+            regime = regime[:_LONGEST]
             regime += "-" + hashlib.sha256(self.regime.encode()).hexdigest()[:8]
         fold = f"-k{self.fold}" if self.fold else ""
-        return f"{regime}-f{self.fraction:g}-s{self.seed}{fold}"
+        return f"{regime}-f{digits(self.fraction)}-s{self.seed}{fold}"
 
 
 def jobs(recipe: Recipe, regimes: list[Regime]) -> list[Job]:

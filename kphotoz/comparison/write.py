@@ -93,7 +93,7 @@ def _figures(
 
 
 def _environment(out: pathlib.Path) -> dict:
-    return json.loads((out / "environment.json").read_text())
+    return json.loads((out / "environment.json").read_text("utf-8"))
 
 
 def _notes(recipe: Recipe, regimes: list[Regime], weights: Weights | None) -> list[str]:

@@ -226,7 +226,10 @@ def _check_flags(
             "Mend them, or leave them out with --skip-bad."
         )
     listing = data_dir() / kind / f"{spec.title}.skipped.csv"
-    with atomic(listing) as aside, open(aside, "w", newline="") as out:
+    with (
+        atomic(listing) as aside,
+        open(aside, "w", newline="", encoding="utf-8") as out,
+    ):
         writer = csv.writer(out)
         writer.writerow(["row", "id", "reason"])
         writer.writerows([row, ids[row], flags[row]] for row in bad)

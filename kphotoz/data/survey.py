@@ -47,7 +47,7 @@ _OWN_FEATURES = "tensorflow_datasets.core.features."
 def data_dir() -> pathlib.Path:
     """Returns TFDS's folder: TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     default = pathlib.Path.home() / "tensorflow_datasets"
-    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or default)
+    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or default).expanduser()
 
 
 def list_surveys() -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kphotoz.data.readers.npz import NPZSource
 from kphotoz.errors import InputError
-from kphotoz.files import atomic, write_json
+from kphotoz.files import atomic, exists, write_json
 from kphotoz.untrusted import parse_json
 
 __all__ = ["Parts"]
@@ -44,6 +44,11 @@ class Parts:
                 )
             return
         shutil.rmtree(self.folder, ignore_errors=True)
+        if exists(self.folder):
+            raise InputError(
+                f"Wanted: to remove {self.folder}, left by an earlier command. "
+                "Received: a folder that stays, or a link. Remove it yourself."
+            )
         write_json(noted, plan)
 
     def read(self, name: str, rows: int) -> tuple[np.ndarray, np.ndarray] | None:

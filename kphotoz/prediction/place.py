@@ -1,4 +1,4 @@
-"""Where predictions may be written: not over what they are made from."""
+"""Where tables of objects may be written: not over what they are made from."""
 
 import collections
 import os
@@ -34,7 +34,7 @@ def check_place(out: pathlib.Path, inputs: Iterable[Any]) -> None:
             if _resolved(read) in (place, *place.parents):
                 raise InputError(
                     f"Wanted: predictions outside of the input {read}. Received: "
-                    f"--out {out}. Choose another --out."
+                    f"{out} as output. Choose another --out."
                 )
     beside = [out.with_name(name) for name in _OF_A_RUN]
     if out.name == "predictions.parquet" and any(path.exists() for path in beside):

@@ -34,6 +34,10 @@ class Deployment(_Strict):
     like: str | None = None
 
 
+# Of the tables of predictions; what else there is depends on the survey.
+_TEXT_COLUMNS = {"id", "group", "sample"}
+
+
 class EvaluationWindow(_Strict):
     """The objects with ``low < z <= high``, and which redshift is meant."""
 
@@ -94,9 +98,13 @@ class Evaluation(_Strict):
         for name, edges in cuts:
             if edges is not None and (
                 len(edges) < 2
-                or any(b <= a for a, b in zip(edges, edges[1:], strict=False))
+                or any(not a < b for a, b in zip(edges, edges[1:], strict=False))
             ):
                 raise ValueError(f"{name} needs two or more ascending numbers, or null")
+        for name in _TEXT_COLUMNS & {k for k, v in self.by.items() if v is not None}:
+            raise ValueError(
+                f"by.{name} is a column of text: it has no edges, but null"
+            )
         return self
 
 

@@ -22,7 +22,7 @@ from kphotoz.training import environment
 from kphotoz.training.progress import Reporter
 from kphotoz.training.run_folder import RunFolder, write_parquet
 
-__all__ = ["fit", "prediction_columns"]
+__all__ = ["digits", "fit", "prediction_columns"]
 
 
 def fit(
@@ -57,7 +57,7 @@ def fit(
     regime = _regime(recipe, name)
     model = _base_model(base, regime)
     identity = recipes.dump(resolved(recipe, [regime]))
-    identity += f"# fit {name} seed {seed} fraction {fraction:g}"
+    identity += f"# fit {name} seed {seed} fraction {digits(fraction)}"
     if model is not None:
         identity += f" base {hash_file(model)}"
     with _folder(out) as folder:
@@ -90,6 +90,12 @@ def fit(
             log=reporter.line,
         )
         return _write(result, regime, experiment, folder, base)
+
+
+def digits(number: float) -> str:
+    """Returns a number in as few digits as tell it from all others."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
 
 
 @contextlib.contextmanager

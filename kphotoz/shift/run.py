@@ -20,6 +20,7 @@ from kphotoz.files import atomic, exclusive, sweep, write_json
 from kphotoz.kernels.features import batches
 from kphotoz.models import check_input
 from kphotoz.prediction import rows
+from kphotoz.prediction.place import check_place
 from kphotoz.prediction.writers import open_writer
 from kphotoz.report.shift_figure import draw_components
 from kphotoz.shift import losses, two_sample
@@ -36,6 +37,7 @@ _CHUNK = 512  # rows read at once; our choice
 _RANGE = (0.005, 0.995)  # quantiles of redshifts between which a source has examples
 # With fewer relabellings no p can be below 0.05 after its correction for two views.
 _FEWEST = 40
+_WRITTEN = ("scores.parquet", "components.png", "shift.json")
 _MOST_DRAWN = 250_000_000  # numbers of relabelled objects, 2 GB, held three times
 _SCORES = {"distance": "float64", "tail": "float64", "tail_hand_made": "float64"}
 
@@ -121,8 +123,11 @@ def compare_samples(
             stack.callback(streams[-1].close)
             check_input(model, streams[-1])
         _check_draws(streams, settings)
+        for name in _WRITTEN:
+            check_place(out / name, (source, target))
         stack.enter_context(exclusive(out / ".shift.lock", out))
-        sweep(out)
+        for name in _WRITTEN:
+            sweep(out / name)
         tell(f"Reading {streams[0].name}")
         first = _read(model, streams[0], settings, tell)
         views = Views(
@@ -153,6 +158,7 @@ def compare_samples(
             **verdict(facts),
         }
         tell(f"Scoring {streams[1].name}")
+        (out / "shift.json").unlink(missing_ok=True)  # the last of the three, when new
         _score(model, views, supports, streams[1], out / "scores.parquet")
         draw_components(
             seen, asked, (streams[0].name, streams[1].name), out / "components.png"

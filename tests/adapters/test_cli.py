@@ -74,3 +74,14 @@ def test_show_prints_what_looks_like_markup_as_it_is(files):
     file_format.write(path, header, tensors)
     shown = _run("show", path).output
     assert shown.count("[/b]") == 3 and "[/red]" in shown
+
+
+@pytest.mark.parametrize("where", ["run", "run/model.keras"])
+def test_merge_does_not_replace_its_base(files, where):
+    before = (files / "run" / "model.keras").read_bytes()
+    with pytest.raises(InputError, match="other than the input"):
+        _run(
+            *("merge", files / "a.safetensors", "--base", files / where),
+            *("--out", files / "run" / "model.keras"),
+        )
+    assert (files / "run" / "model.keras").read_bytes() == before

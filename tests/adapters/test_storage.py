@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kphotoz import adapters
+from kphotoz.adapters import file_format
 from kphotoz.adapters.paths import value
 from kphotoz.errors import InputError
 
@@ -143,3 +144,28 @@ def test_sublayers_of_a_layer_that_trains_in_full_are_in_the_file(tmp_path):
     loaded = adapters.load(base, tmp_path / "a.safetensors")
     np.testing.assert_array_equal(*(np.asarray(m(values)) for m in (model, loaded)))
     assert not np.allclose(model(values), base(values), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "rank"),
+    [([(3, 2), (2, 14)], 2), ([(8, 30), (30, 7)], 30)],
+    ids=["sides", "rank"],
+)
+def test_factors_of_other_sides_or_ranks_are_refused(base, file, shapes, rank):
+    header, tensors = file_format.read(file)
+    entry = next(x for x in header.entries if x.path == "head_1")
+    assert (tensors["lora/head_1/a"].shape, entry.shape) == ((8, 2), [8, 7])
+    entry.rank = rank
+    for name, shape in zip("ab", shapes, strict=True):
+        tensors[f"lora/head_1/{name}"] = np.ones(shape, "float32")
+    file_format.write(file, header, tensors)
+    with pytest.raises(InputError, match="factors that"):
+        adapters.load(base, file)
+
+
+def test_a_place_from_the_end_is_no_header(file):
+    header, tensors = file_format.read(file)
+    header.head[0].index = -1
+    file_format.write(file, header, tensors)
+    with pytest.raises(InputError, match="a header that is not ours"):
+        file_format.read(file)

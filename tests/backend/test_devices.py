@@ -3,6 +3,7 @@
 import pathlib
 import types
 
+import keras
 import pytest
 
 from kphotoz.backend import devices
@@ -45,6 +46,18 @@ def test_tensorflow_compiles_on_no_more_than_one_gpu(monkeypatch):
     monkeypatch.setenv("KPHOTOZ_JIT", "1")
     with pytest.raises(InputError, match="Wanted: no --jit"):
         devices.jit_compile()
+
+
+def test_values_of_variables_that_mean_nothing_are_refused(monkeypatch):
+    monkeypatch.setenv("KPHOTOZ_JIT", "true")
+    with pytest.raises(InputError, match="KPHOTOZ_JIT"):
+        devices.jit_compile()
+    policy = keras.config.dtype_policy()
+    for value in ("half", "bfloat16"):
+        monkeypatch.setenv("KPHOTOZ_PRECISION", value)
+        with pytest.raises(InputError, match="Wanted: one of .*Received: .*" + value):
+            devices.use_precision()
+    assert keras.config.dtype_policy() == policy
 
 
 @pytest.mark.parametrize(

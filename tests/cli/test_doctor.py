@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -74,3 +75,23 @@ def test_a_backend_that_is_not_installed_is_told_in_one_line(words):
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith("Error: Wanted: JAX") and "kphotoz[jax]" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "told"),
+    [
+        (["adapter", "show", "x" * 300], {}, "Wanted: a path that can be read"),
+        (["doctor"], {"KERAS_BACKEND": "torch"}, "KERAS_BACKEND"),
+    ],
+)
+def test_what_the_system_or_keras_refuses_is_one_line(words, variables, told):
+    code = "from kphotoz_cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ") and told in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -356,3 +356,10 @@ def test_the_installed_command_ends_with_status_1_and_one_line(tmp_path):
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("Error: Wanted: a table to read.")
+
+
+def test_a_table_is_not_replaced_by_what_is_said_of_it(table):
+    before = table.read_bytes()
+    with pytest.raises(InputError, match="other than the input"):
+        run(table, "--true", "Z_SPEC", "--pred", "PHOTOZ", "--out", table)
+    assert table.read_bytes() == before

@@ -83,6 +83,18 @@ def test_another_draw_of_one_population_is_no_shift(shifted):
     assert all(test["outside"] < 0.05 for test in found["tests"].values())
 
 
+def test_a_table_that_it_reads_is_not_replaced(kphotoz, run, tmp_path):
+    table = tmp_path / "scores.parquet"
+    galaxies(1, 60).write(table)
+    before = table.read_bytes()
+    with pytest.raises(InputError, match="outside of the input"):
+        kphotoz(
+            *("shift", run, "--source", table, "--target", table),
+            *("--out", tmp_path, *READING),
+        )
+    assert table.read_bytes() == before
+
+
 def test_galaxies_that_the_source_lacks_are_to_be_trained_on_from_scratch(
     shifted, tmp_path
 ):

@@ -50,3 +50,11 @@ def test_folder_names_hold_nothing_that_a_path_must_not():
     }
     assert len(names) == 5
     assert not any(set(name) & set("/*|\\ :") for name in names)
+
+
+def test_folder_names_tell_near_fractions_and_long_patterns_apart():
+    fractions = [Job("lora", 0, x).name for x in (0.1234567, 0.1234568, 0.25, 1.0)]
+    assert len(set(fractions)) == 4
+    assert fractions[2:] == ["lora-f0.25-s0", "lora-f1-s0"]
+    long = [Job(f"lora[targets={'x' * 300}{end}]", 0, 1.0).name for end in "ab"]
+    assert len(set(long)) == 2 and max(map(len, long)) < 200

@@ -38,6 +38,8 @@ def test_strata_are_edges_or_null():
         ("window_z_true=[0.3, 1.5]", "Wanted: one of"),
         ("grid=[4, 0]", "grid needs two or more ascending"),
         ("by.magnitude=[20]", "by.magnitude needs two or more ascending"),
+        ("by.magnitude=[18, .nan, 22]", "by.magnitude needs two or more ascending"),
+        ("by.group=[1, 2]", "by.group is a column of text"),
         ("metrics=[nmadd]", "metrics must be among"),
         ("headline=mae", "headline must be one of metrics"),
     ],
