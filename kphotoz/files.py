@@ -23,9 +23,8 @@ __all__ = [
     *("hash_file", "sweep", "write_json", "write_tensors", "write_text"),
 ]
 
-# A file on its way, as `atomic` names it: the stem and the ending are its groups.
-_ASIDE = re.compile(r"\.(.+)\.[0-9]+\.partial(\..+)?")
-_WRITER = re.compile(r"\.([0-9]+)\.partial")
+# A file on its way, as `atomic` names it. Groups: stem, process that writes it, ending.
+_ASIDE = re.compile(r"\.(.+)\.([0-9]+)\.partial(\..+)?")
 
 # What the system says where a file system has no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -137,9 +136,10 @@ def sweep(path: str | os.PathLike) -> None:
 
 def _is_left(name: str) -> bool:
     """Returns whether a file's name is of one on its way, and its writer has ended."""
-    if not _ASIDE.fullmatch(name):
+    half = _ASIDE.fullmatch(name)
+    if half is None:
         return False
-    writer = int(_WRITER.search(name)[1])
+    writer = int(half[2])
     if writer == os.getpid():
         return True  # an earlier one's: this process is not writing yet
     try:
@@ -174,7 +174,7 @@ def half_written(aside: pathlib.Path, path: pathlib.Path) -> bool:
     half = _ASIDE.fullmatch(aside.name)
     if half is None:
         return False
-    return half[1] == path.stem and half[2] in (path.suffix or None, ".undated")
+    return half[1] == path.stem and half[3] in (path.suffix or None, ".undated")
 
 
 def _unwritable(path: str | os.PathLike, error: OSError) -> InputError:

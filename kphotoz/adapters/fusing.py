@@ -19,7 +19,7 @@ from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.layers import BandStretch
 
-__all__ = ["fuse_training"]
+__all__ = ["fuse_training", "is_stretch"]
 
 
 def fuse_training(model: keras.Model) -> list[str]:
@@ -50,7 +50,7 @@ def fuse_training(model: keras.Model) -> list[str]:
             layer.call = _with_activation(layer, fused[activation])
         elif type(layer) is keras.layers.LayerNormalization and not layer.rms_scaling:
             layer.call = _normalisation(layer)
-        elif type(layer) is BandStretch and layer.stretch == "asinh":
+        elif is_stretch(layer):
             layer.call = _stretch(layer)
         else:
             continue
@@ -98,6 +98,11 @@ def _exchanged(layer: keras.Layer, activation: Callable) -> Iterator[None]:
         yield
     finally:
         layer.activation = old
+
+
+def is_stretch(layer: keras.Layer) -> bool:
+    """Returns whether a layer is a stretch that `fuse_training` has in one pass."""
+    return type(layer) is BandStretch and layer.stretch == "asinh"
 
 
 def _stretch(layer: BandStretch) -> Callable:

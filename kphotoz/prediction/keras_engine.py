@@ -9,9 +9,9 @@ import numpy as np
 
 from kphotoz import adapters
 from kphotoz.adapters import paths
+from kphotoz.adapters.fusing import is_stretch
 from kphotoz.adapters.inventory import adapters_of
 from kphotoz.backend import jit_compile, joins_passes, name
-from kphotoz.layers import BandStretch
 
 __all__ = ["identity", "keras_call", "lean"]
 
@@ -42,9 +42,8 @@ def lean(model: Any) -> Any:
 
 
 def _is_slow(layer: keras.Layer) -> bool:
-    stretches = type(layer) is BandStretch and layer.stretch == "asinh"
     normalises = isinstance(layer, keras.layers.BatchNormalization)
-    return normalises or stretches and joins_passes()
+    return normalises or is_stretch(layer) and joins_passes()
 
 
 def keras_call(model: Any) -> Callable[[np.ndarray], np.ndarray]:
