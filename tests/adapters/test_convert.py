@@ -372,18 +372,96 @@ def test_factors_that_do_not_fit_are_refused(tmp_path):
     _refused(folder, r"\(3, 8\) and \(6, 3\) for query.*\(3, 30\)", swapped)
 
 
-def test_grouped_convolution_is_refused_both_ways(tmp_path):
+class Doubled(keras.layers.Dense):
+    def call(self, inputs, training=None):
+        return 2.0 * super().call(inputs, training=training)
+
+
+class Standardised(keras.layers.Conv2D):
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel - keras.ops.mean(kernel))
+
+
+def quantized(layer, mode):
+    layer.build((None, 6, 5, 4))
+    layer.quantize(mode)
+    return layer
+
+
+def with_keras_lora():
+    layer = keras.layers.Dense(4)
+    layer.build((None, 6, 5, 4))
+    layer.enable_lora(2)
+    return layer
+
+
+LAYERS = {
+    "int8": (lambda: quantized(keras.layers.Dense(4), "int8"), "quantized .int8.*Take"),
+    "int4": (lambda: quantized(keras.layers.Dense(4), "int4"), "quantized .int4.*Take"),
+    "lora": (with_keras_lora, "has an adapter already. Merge that"),
+    "depthwise": (lambda: keras.layers.DepthwiseConv2D(3), "mixes all channels"),
+    "separable": (lambda: keras.layers.SeparableConv2D(4, 3), "two convolutions"),
+    "transposed": (lambda: keras.layers.Conv2DTranspose(4, 3), "no transposed"),
+    "embedding": (lambda: keras.layers.Embedding(4, 3), "no embeddings"),
+    "norm": (keras.layers.BatchNormalization, "it is neither"),
+    "own_call": (lambda: Doubled(4), "Doubled: its class has a call of its own"),
+    "own_operation": (lambda: Standardised(4, 3), "a call of its own"),
+    "einsum": (
+        lambda: keras.layers.EinsumDense("bhwc,wcd->bhwd", (None, 5, 3)),
+        "no single matrix",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_that_peft_would_not_follow_are_refused_for_what_they_are(
+    kind, tmp_path
+):
+    make, match = LAYERS[kind]
+    layer = make()
+    layer.name = "odd"
     image = keras.Input((6, 5, 4))
-    layer = keras.layers.Conv2D(8, 3, groups=2, name="stem")
     base = keras.Model(image, layer(image))
+    _refused(one(tmp_path / "a", "m"), match, {"m": "odd"}, base)
+
+
+def test_a_base_with_adapters_is_refused_as_such(tmp_path):
+    base = adapters.apply(linear(), 2)
+    _refused(one(tmp_path / "a", "m"), "has an adapter already", {"m": "head"}, base)
+
+
+class Back(keras.layers.Layer):
+    """Goes back through the kernel of another layer, as an autoencoder does."""
+
+    def __init__(self, kernel, **kwargs):
+        super().__init__(**kwargs)
+        self.shared = kernel
+
+    def call(self, inputs):
+        return inputs @ keras.ops.transpose(self.shared)
+
+
+def test_a_kernel_of_two_layers_is_refused(tmp_path):
+    layer = keras.layers.Dense(6, name="head")
+    image = keras.Input((4,))
+    hidden = layer(image)
+    base = keras.Model(image, Back(layer.kernel, name="back")(hidden))
+    _refused(one(tmp_path / "a", "m"), "also that of back", {"m": "head"}, base)
+
+
+def test_a_rank_above_both_sides_of_a_kernel_is_refused(tmp_path):
     tensors = {
-        "base_model.model.c.lora_A.weight": np.ones((RANK, 2, 3, 3), "float32"),
-        "base_model.model.c.lora_B.weight": np.ones((8, RANK, 1, 1), "float32"),
+        "base_model.model.m.lora_A.weight": np.ones((8, 4), "float32"),
+        "base_model.model.m.lora_B.weight": np.ones((6, 8), "float32"),
     }
-    folder = write(tmp_path / "a", tensors)
-    _refused(folder, "ungrouped.*groups=2", {"c": "stem"}, base)
-    with pytest.raises(InputError, match="groups=2"):
-        adapters.to_peft(adapters.apply(base), tmp_path / "b", {"c": "stem"})
+    folder = write(tmp_path / "a", tensors, r=8)
+    _refused(folder, "at most 6 for head.*8 for m", {"m": "head"}, linear())
+
+
+def test_dropout_is_written(tmp_path):
+    adapters.to_peft(adapters.apply(linear(), 2, dropout=0.2), tmp_path, {"m": "head"})
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["lora_dropout"] == 0.2
 
 
 @pytest.mark.parametrize("names", ["dict", "callable"])
