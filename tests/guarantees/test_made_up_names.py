@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from foreign import Unnamed, X, blocks, explicit, outputs, step, unnamed
-from keras import layers
+from foreign import Unnamed, X, blocks, explicit, outputs, register, step, unnamed
+from keras import layers, ops
 
 from kphotoz import adapters
 from kphotoz.adapters import paths
@@ -143,3 +143,36 @@ def test_bank_of_unnamed_layers_predicts_what_each_adapter_does(tmp_path):
     each = wanted | {"": outputs(base)}
     oracle = np.stack([each[name][row] for row, name in enumerate(rows)])
     np.testing.assert_allclose(found, oracle, atol=1e-5)
+
+
+@register
+class Tied(keras.Layer):
+    """Two layers with one kernel."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = layers.Dense(8, name="first")
+        self.second = layers.Dense(8, name="second")
+
+    def build(self, shape):
+        self.first.build(shape)
+        self.second.build(shape)
+        tracker = self.second._tracker  # Keras has no public way to tie kernels
+        tracker.unlock()
+        self.second._untrack_variable(self.second._kernel)
+        self.second._kernel = self.first._kernel
+        tracker.lock()
+
+    def call(self, x):
+        return self.second(ops.tanh(self.first(x)))
+
+
+def test_kernel_of_two_layers_gets_one_update():
+    x = keras.Input((6, 8))
+    base = keras.Model(x, layers.Dense(5, name="last")(Tied(name="tied")(x)))
+    skipped = {choice.path: choice.skipped for choice in adapters.plan(base, 2)}
+    assert "kernel is that of tied/first" in skipped["tied/second"]
+    model = step(adapters.apply(base, 2))
+    wanted = explicit(base, model)
+    np.testing.assert_allclose(outputs(model), wanted, atol=1e-5)
+    np.testing.assert_allclose(outputs(adapters.merge(model)), wanted, atol=1e-5)
