@@ -57,10 +57,9 @@ class AdaptedModel(keras.Model):
     what may move (statistics of batch normalisation by its policy, layers trained in
     full). What is frozen stays so, whatever `trainable` is set to, whatever a layer
     writes to its own weights, and after a reload, because the specification is applied
-    again. In training, layers of
-    Keras' own classes take the gradients of their factors from a thin operation where
-    that is cheaper (`kphotoz.layers`); should anything else read such a kernel, its
-    gradients are formed too.
+    again. In training, layers of Keras' own classes take the gradients of their factors
+    from a thin operation where that is cheaper (`kphotoz.layers`); should anything else
+    read such a kernel, its gradients are formed too.
 
     It computes its updates in float32; the layers of the base keep their own dtypes.
 
@@ -166,9 +165,9 @@ class AdaptedModel(keras.Model):
             inputs: tensor or structure of tensors.
             training: as in `call`.
         """
-        # Factors too: within its own scope the base would see their stored values.
         self.hold()
         states = self._freezing.states()
+        # Factors too: within its own scope the base would see their stored values.
         read = [*self.base.variables, *states]
         read += [v for x in self.factors for v in x.adapter_variables().values()]
         values = {id(v): (v, ops.convert_to_tensor(v)) for v in read}

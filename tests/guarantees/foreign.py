@@ -2,11 +2,13 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import layers, ops
 
 from kphotoz import adapters
 from kphotoz.adapters import paths
 
+large = pytest.mark.large
 X = np.random.default_rng(0).normal(size=(4, 6, 8)).astype("float32")
 register = keras.saving.register_keras_serializable("kphotoz_foreign")
 

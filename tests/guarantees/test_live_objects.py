@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from foreign import X, attention, explicit, outputs, register, step
+from foreign import X, attention, explicit, large, outputs, register, step
 from keras import layers, ops
 
 from kphotoz import adapters
@@ -113,7 +113,16 @@ LIVE = {
 }
 
 
-@pytest.mark.parametrize("kind", LIVE)
+ORDINARY = (
+    *("lambda layer", "lambda with shape, mask and training", "partial activation"),
+    *("activation beside attention", "two activations of one name"),
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [x if x in ORDINARY else pytest.param(x, marks=large) for x in LIVE],
+)
 def test_base_with_functions_of_its_own_is_adapted_loaded_and_merged(kind, tmp_path):
     base = LIVE[kind]()
     before = outputs(base)
@@ -230,6 +239,7 @@ def test_optional_input_stays_optional():
         np.testing.assert_array_equal(found, wanted)
 
 
+@large
 def test_features_of_a_backbone_of_keras_hub_with_lengths_left_open():
     import keras_hub
 

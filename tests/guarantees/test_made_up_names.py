@@ -3,7 +3,17 @@
 import keras
 import numpy as np
 import pytest
-from foreign import Unnamed, X, blocks, explicit, outputs, register, step, unnamed
+from foreign import (
+    Unnamed,
+    X,
+    blocks,
+    explicit,
+    large,
+    outputs,
+    register,
+    step,
+    unnamed,
+)
 from keras import layers, ops
 
 from kphotoz import adapters
@@ -28,8 +38,17 @@ def _others(before):
         layers.Dense(3), layers.Dense(3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("before", ["clear_session", "more layers"])
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        ("subclassed", "clear_session"),
+        ("blocks", "more layers"),
+        pytest.param("subclassed", "more layers", marks=large),
+        pytest.param("blocks", "clear_session", marks=large),
+        pytest.param("wrappers", "clear_session", marks=large),
+        pytest.param("wrappers", "more layers", marks=large),
+    ],
+)
 def test_layer_asked_for_by_its_name_is_adapted_merged_and_loaded(
     kind, before, tmp_path
 ):
@@ -75,7 +94,9 @@ def _twin(weights, shift):
     return model
 
 
-@pytest.mark.parametrize("shift", [0, 1, 2, 7])
+@pytest.mark.parametrize(
+    "shift", [0, pytest.param(1, marks=large), 2, pytest.param(7, marks=large)]
+)
 def test_file_finds_its_layers_in_a_twin_whose_names_are_those_of_others(
     shift, tmp_path
 ):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from foreign import X, attention, explicit, graph, outputs, step, unnamed
+from foreign import X, attention, explicit, graph, large, outputs, step, unnamed
 from keras import layers
 
 from kphotoz import adapters
@@ -11,6 +11,7 @@ from kphotoz.adapters import paths
 from kphotoz.errors import InputError
 from kphotoz.layers import LoRADense
 
+MODES = ("int8", "int4")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Layer .* does not have a .quantize. method"
 )
@@ -21,9 +22,18 @@ def _again(model, folder):
     return keras.models.load_model(folder / "quantized.keras")
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4"])
-@pytest.mark.parametrize("make", [graph, attention])
-@pytest.mark.parametrize("reload", [False, True], ids=["live", "reloaded"])
+def _some(values, ordinary):
+    """Returns cases of which the rest is left to the large tests."""
+    return [x if x in ordinary else pytest.param(*x, marks=large) for x in values]
+
+
+PARTLY = [(m, q, r) for m in (graph, attention) for q in MODES for r in (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("make", "mode", "reload"),
+    _some(PARTLY, [(graph, "int8", True), (attention, "int4", False)]),
+)
 def test_partly_quantized_base_is_adapted_beside_its_quantized_kernels(
     make, mode, reload, tmp_path
 ):
@@ -48,8 +58,13 @@ def test_partly_quantized_base_is_adapted_beside_its_quantized_kernels(
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
-@pytest.mark.parametrize("targets", ["second", "first|third", None])
+@pytest.mark.parametrize(
+    ("mode", "targets"),
+    _some(
+        [(q, t) for q in (*MODES, "float8") for t in ("second", "first|third", None)],
+        [("int8", "second"), ("float8", None)],
+    ),
+)
 def test_quantized_layer_is_refused_by_name_and_where_nothing_else_is_left(
     mode, targets
 ):
