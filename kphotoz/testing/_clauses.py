@@ -12,8 +12,8 @@ import numpy as np
 from kphotoz import adapters
 
 __all__ = [
-    *("around", "check", "clause", "factors", "gap", "quantize", "size"),
-    *("skipped", "toggle"),
+    *("around", "check", "clause", "copy_weights", "factors", "gap"),
+    *("one_line", "quantize", "size", "skipped", "toggle"),
 ]
 
 
@@ -84,6 +84,14 @@ def skipped(base: keras.Model, options: dict) -> dict[str, str]:
     known = inspect.signature(adapters.plan).parameters
     given = {name: value for name, value in options.items() if name in known}
     return {x.path: x.skipped for x in adapters.plan(base, **given) if x.skipped}
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Gives a model the weights of another of its kind."""
+    target.set_weights(source.get_weights())
+    for layer in target._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it reads its weights then only
 
 
 def toggle(layer: keras.Layer) -> None:

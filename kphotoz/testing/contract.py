@@ -29,6 +29,7 @@ def run_adapter_contract(
     tolerance: float = 1e-5,
     custom_objects: dict | None = None,
     jit_compile: bool | None = None,
+    run_eagerly: bool = False,
     **options: Any,
 ) -> ContractReport:
     """Checks that a model or layer can be adapted, trained, saved, loaded and merged.
@@ -60,6 +61,8 @@ def run_adapter_contract(
             registered.
         jit_compile: as in `keras.Model.compile`. [default: on JAX only, because XLA
             takes long for deep networks]
+        run_eagerly: bool. Compile the steps of `train` only, and run those of later
+            clauses as they are: faster for deep networks. [default: False]
         **options: arguments of `adapters.apply`. [default: rank=2, alpha=3.0]
 
     Returns:
@@ -68,12 +71,14 @@ def run_adapter_contract(
     Raises:
         AssertionError: the first clause that does not hold, and what was seen.
     """  # noqa: E501 - a row of a table is one line
-    run = _Run(inputs, labels, loss, tolerance, custom_objects or {}, jit_compile)
+    run = _Run(inputs, labels, loss, tolerance, custom_objects or {})
+    run.jit = keras.backend.backend() == "jax" if jit_compile is None else jit_compile
     options = {"rank": 2, "alpha": 3.0} | options
     with tempfile.TemporaryDirectory() as folder:
         base, outputs = run.build(make)
         model = run.adapt(base, outputs, options)
         run.train(model)
+        run.eager = run_eagerly
         run.toggle("reloaded", run.reload(model, pathlib.Path(folder) / "model.keras"))
         again = run.file(base, model, pathlib.Path(folder) / "adapter.safetensors")
     run.toggle("loaded from its file", again)
@@ -93,11 +98,12 @@ def run_adapter_contract(
 class _Run:
     """The clauses, in order, and what they share."""
 
-    def __init__(self, inputs, labels, loss, tolerance, custom_objects, jit) -> None:
+    jit = eager = False
+
+    def __init__(self, inputs, labels, loss, tolerance, custom_objects) -> None:
         self.inputs = keras.tree.map_structure(np.asarray, inputs)
         self.labels, self.loss, self.tolerance = labels, loss, tolerance
         self.custom_objects = custom_objects
-        self.jit = keras.backend.backend() == "jax" if jit is None else jit
 
     def build(self, make) -> tuple[keras.Model, Any]:
         base, outputs = self.make("build", make)
@@ -172,7 +178,8 @@ class _Run:
                 _clauses.toggle(layer)
             trains = {id(v): v.path for v in model.trainable_variables}
             if trains.keys() != wanted.keys():
-                odd = [{**wanted, **trains}[x] for x in trains.keys() ^ wanted.keys()]
+                both = {**wanted, **trains}
+                odd = [both[x] for x in both if (x in wanted) != (x in trains)]
                 told = f"the model {which}, of which {layer.name!r} was set to False "
                 told += f"and True, no longer trains the same: {', '.join(odd[:3])}"
                 check("toggle", False, told)
@@ -200,7 +207,7 @@ class _Run:
     def quantize(self, make, base, options) -> str:
         copy, _ = self.make("quantize", make)
         with clause("quantize"):
-            copy.set_weights(base.get_weights())
+            _clauses.copy_weights(base, copy)
         left = _clauses.quantize(copy, self.call)
         if left:
             return f"not quantized: {left}"
@@ -229,10 +236,13 @@ class _Run:
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     def _steps(self, name: str, model: keras.Model, steps: int) -> None:
-        # Adam's steps are of one size, so that a small gradient is not rounded away.
+        # Adam's steps are of one size, so that a small gradient is not rounded away:
+        # with an epsilon below it, for at a deep network's start it can be 1e-12.
         losses = keras.tree.map_structure(lambda _: self.loss, self.labels)
         with clause(name):
-            model.compile(keras.optimizers.Adam(1e-3), losses, jit_compile=self.jit)
+            optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-20)
+            how = {"jit_compile": self.jit and not self.eager}
+            model.compile(optimizer, losses, run_eagerly=self.eager, **how)
             for _ in range(steps):
                 model.train_on_batch(self.inputs, self.labels)
 

@@ -1,0 +1,68 @@
+"""Every model of keras.applications, whole, with five bands."""
+
+import warnings
+
+import keras
+
+from families.case import Case, images
+
+__all__ = ["APPLICATIONS"]
+
+BANDS = 5
+# The smallest images that a constructor takes; 32 pixels where none is named.
+SMALLEST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
+# Their normalisation has three means, of red, green and blue.
+THREE_BANDS = ("ConvNeXt", "EfficientNetV2")
+MODELS = {
+    "ConvNeXt": ["Tiny", "Small", "Base", "Large", "XLarge"],
+    "DenseNet": ["121", "169", "201"],
+    "EfficientNet": ["B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7"],
+    "EfficientNetV2": ["B0", "B1", "B2", "B3", "S", "M", "L"],
+    "Inception": ["V3", "ResNetV2"],
+    "MobileNet": [""],
+    "MobileNetV2": [""],
+    "MobileNetV3": ["Small", "Large"],
+    "NASNet": ["Mobile", "Large"],
+    "ResNet": ["50", "101", "152"],
+    "ResNetV2": ["50V2", "101V2", "152V2"],
+    "VGG": ["16", "19"],
+    "Xception": [""],
+}
+
+
+def application(family: str, name: str, **arguments) -> Case:
+    """Returns the case of one constructor, with a head of three linear outputs."""
+    size = SMALLEST.get(name, 32)
+    given = {"input_shape": (size, size, BANDS), "weights": None}
+    given |= {"classes": 3, "classifier_activation": None}
+    if family in THREE_BANDS:
+        given["include_preprocessing"] = False
+
+    def make() -> keras.Model:
+        with warnings.catch_warnings():
+            # Of inputs that have neither one nor three bands.
+            warnings.simplefilter("ignore", UserWarning)
+            return getattr(keras.applications, name)(**given | arguments)
+
+    return Case(
+        name=name,
+        family=family,
+        source="keras.applications",
+        make=make,
+        inputs=lambda: images(size, size, BANDS),
+        note="without preprocessing" if family in THREE_BANDS else "",
+        # With random weights a change of an input by 1e-6 moves outputs by up to
+        # 1e-4, in the deepest residual networks by 6e-4.
+        options={"tolerance": 1e-3 if "152" in name else 1e-4, "run_eagerly": True},
+    )
+
+
+def _name(family: str, member: str) -> str:
+    return ("ResNet" if family == "ResNetV2" else family) + member
+
+
+APPLICATIONS = [
+    application(family, _name(family, member))
+    for family, members in MODELS.items()
+    for member in members
+]
