@@ -13,18 +13,20 @@ BANDS = 5
 SMALLEST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 # Their normalisation has three means, of red, green and blue.
 THREE_BANDS = ("ConvNeXt", "EfficientNetV2")
+# The smallest member of each family comes first.
 MODELS = {
     "ConvNeXt": ["Tiny", "Small", "Base", "Large", "XLarge"],
     "DenseNet": ["121", "169", "201"],
     "EfficientNet": ["B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7"],
     "EfficientNetV2": ["B0", "B1", "B2", "B3", "S", "M", "L"],
-    "Inception": ["V3", "ResNetV2"],
+    "InceptionResNetV2": [""],
+    "InceptionV3": [""],
     "MobileNet": [""],
     "MobileNetV2": [""],
     "MobileNetV3": ["Small", "Large"],
     "NASNet": ["Mobile", "Large"],
     "ResNet": ["50", "101", "152"],
-    "ResNetV2": ["50V2", "101V2", "152V2"],
+    "ResNetV2": ["50V2", "101V2", "152V2"],  # written ResNet50V2
     "VGG": ["16", "19"],
     "Xception": [""],
 }
