@@ -1,20 +1,24 @@
 """Adapters for models that cannot be rebuilt layer by layer."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.swap import copy_state
+from kphotoz.adapters.adapted_part import LayerOfAdapted
+from kphotoz.adapters.copies import describe
+from kphotoz.adapters.freezing import Freezing
+from kphotoz.adapters.paths import input_like, input_of
 from kphotoz.adapters.thin_calls import ThinCalls
-from kphotoz.errors import InputError
 from kphotoz.layers._forms import form_of
+from kphotoz.layers._frozen import refuse_quantization
 from kphotoz.layers._lora_arguments import FactorUniform
 from kphotoz.layers._low_rank import LowRank
 
-__all__ = ["AdaptedModel", "Factors", "copy_any", "describe"]
+__all__ = ["AdaptedModel", "Factors"]
 
 
 @keras.saving.register_keras_serializable(package="kphotoz")
@@ -50,9 +54,11 @@ class AdaptedModel(keras.Model):
     """Any model with ``K + alpha / rank * A @ B`` in place of chosen kernels.
 
     The model owns a copy of the base and the factors. A call runs the copy statelessly
-    with the updated kernels, and writes back what the call changed (statistics of batch
-    normalisation, seeds). What is frozen stays so whatever `trainable` is set to, and
-    after a reload, because the specification is applied again. In training, layers of
+    with the updated kernels, and writes back what the call changed of seeds, states and
+    what may move (statistics of batch normalisation by its policy, layers trained in
+    full). What is frozen stays so, whatever `trainable` is set to, whatever a layer
+    writes to its own weights, and after a reload, because the specification is applied
+    again. In training, layers of
     Keras' own classes take the gradients of their factors from a thin operation where
     that is cheaper (`kphotoz.layers`); should anything else read such a kernel, its
     gradients are formed too.
@@ -76,6 +82,8 @@ class AdaptedModel(keras.Model):
         super().__init__(**kwargs)
         self._spec_text = json.dumps(spec)
         self.base = base
+        if "names" in spec:  # not in files of version 0.1
+            paths.rename(base, spec["names"])
         layers = paths.walk(base)
         starts = initializers or {}
         self.factors = [
@@ -85,44 +93,78 @@ class AdaptedModel(keras.Model):
         ]
         self._thin = ThinCalls()
         for entry, factors in zip(spec["entries"], self.factors, strict=True):
-            self._thin.install(layers[entry["path"]], entry, factors)
+            layer = layers[entry["path"]]
+            self._thin.install(layer, entry, factors)
+            layer.quantize = self.quantize
+        self._freezing = Freezing(base, spec)
+        self._ends: Callable | None = None
+        self.hold()
         self.built = True
-        # Not by `self.trainable = True`: TensorFlow skips setting an equal value.
-        self._freeze(True)
 
     @property
     def spec(self) -> dict:
         """What was adapted, trained and frozen, as plain values."""
         return json.loads(self._spec_text)
 
+    def hold(self) -> None:
+        """Has every layer that is frozen run as such, whatever was set since."""
+        self._freezing.set_flags(self.trainable)
+
     @property
-    def trainable(self) -> bool:
-        """Whether the factors and the layers named in `train_also` train."""
-        return self._trainable
+    def input(self) -> Any:
+        """Symbolic inputs, as those of the base; it has none if the base has none."""
+        return self._symbolic()[0]
 
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        keras.Model.trainable.fset(self, value)
-        self._freeze(bool(value))
+    @property
+    def output(self) -> Any:
+        """What the model gives out for `input`, symbolically."""
+        return self._symbolic()[1]
 
-    def _freeze(self, value: bool) -> None:
-        spec, layers = self.spec, paths.walk(self.base)
-        norm = keras.layers.BatchNormalization
-        norms = [layer for layer in layers.values() if isinstance(layer, norm)]
-        full = [layers[path] for path in spec["train_also"]]
-        if spec["batch_norm"] == "train":
-            full += norms
-        for layer in norms:
-            layer.trainable = value and spec["batch_norm"] != "freeze"
-        for layer in full:
-            layer.trainable = value
-        allowed = {id(v) for layer in full for v in layer.trainable_weights}
-        for variable in self.base.weights:
-            variable.trainable = value and id(variable) in allowed
+    @property
+    def inputs(self) -> list[keras.KerasTensor]:
+        """Flat list of `input`."""
+        return keras.tree.flatten(self.input)
+
+    @property
+    def outputs(self) -> list[keras.KerasTensor]:
+        """Flat list of `output`."""
+        return keras.tree.flatten(self.output)
+
+    def _symbolic(self) -> tuple:
+        if self._ends is None:
+            inputs = keras.tree.map_structure(input_like, input_of(self.base))
+            ends = inputs, self(inputs)
+            # A function, since Keras wraps the structures of an attribute.
+            self._ends = lambda: ends
+        return self._ends()
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """Returns a layer of the base; its `output` has the updates in it.
+
+        So ``keras.Model(model.input, model.get_layer("pool").output)`` gives adapted
+        features.
+
+        Args:
+            name: str. As in `keras.Model.get_layer`.
+            index: int, likewise.
+        """
+        return LayerOfAdapted(self, self.base.get_layer(name, index))
 
     def call(self, inputs, training=None):
+        return self.run(self.base, inputs, training)
+
+    def run(self, network: keras.Model, inputs: Any, training: bool | None) -> Any:
+        """Returns what a network of the base's layers gives out, updates applied.
+
+        Args:
+            network: the base or a part of it.
+            inputs: tensor or structure of tensors.
+            training: as in `call`.
+        """
         # Factors too: within its own scope the base would see their stored values.
-        read = [*self.base.variables]
+        self.hold()
+        states = self._freezing.states()
+        read = [*self.base.variables, *states]
         read += [v for x in self.factors for v in x.adapter_variables().values()]
         values = {id(v): (v, ops.convert_to_tensor(v)) for v in read}
         penalties = []
@@ -136,8 +178,10 @@ class AdaptedModel(keras.Model):
         )
         given = dict(scope.state_mapping)
         with self._thin.active(training), scope:
-            outputs = self.base(inputs, training=training)
-        for variable in self.base.variables:
+            outputs = network(inputs, training=training)
+        # Dropped is what a layer writes to a weight that is frozen.
+        moving = [v for v in self.base.variables if self._freezing.may_move(v)]
+        for variable in (*moving, *states):
             new = scope.get_current_value(variable)
             if new is not given[id(variable)]:
                 variable.assign(new)
@@ -145,6 +189,14 @@ class AdaptedModel(keras.Model):
         for loss in [*penalties, *(ops.multiply(x, 1.0) for x in scope.losses)]:
             self.add_loss(loss)
         return outputs
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses quantization.
+
+        Raises:
+            ValueError: always.
+        """
+        refuse_quantization(self)
 
     def get_config(self) -> dict:
         return {
@@ -160,39 +212,3 @@ class AdaptedModel(keras.Model):
 
     def build_from_config(self, config: dict) -> None:
         """Does nothing: everything exists from the start."""
-
-
-def describe(model: keras.Model) -> dict:
-    """Returns what rebuilds a model, without how it was compiled.
-
-    Some classes compile themselves and cannot say how.
-    """
-    config = keras.saving.serialize_keras_object(model)
-    config.pop("compile_config", None)
-    return config
-
-
-def copy_any(model: keras.Model) -> keras.Model:
-    """Returns an uncompiled copy of a model of any class, with equal weights and seeds.
-
-    Raises:
-        InputError: its class does not give itself back from its own configuration.
-    """
-    old = {"": model, **paths.walk(model)}
-    classes = {type(layer).__name__: type(layer) for layer in old.values()}
-    with keras.saving.custom_object_scope(classes):
-        copy = keras.saving.deserialize_keras_object(describe(model))
-    new = {"": copy, **paths.walk(copy)}
-    shapes = [tuple(v.shape) for v in model.variables]
-    if [tuple(v.shape) for v in copy.variables] != shapes or len(new) != len(old):
-        raise InputError(
-            f"Wanted: a model that can be rebuilt from its configuration. Received: "
-            f"{type(model).__name__}, whose copy has {len(copy.variables)} variables "
-            f"instead of {len(shapes)}. Implement get_config and build on its classes."
-        )
-    for source, target in zip(old.values(), new.values(), strict=True):
-        if not isinstance(source, keras.Model):
-            copy_state(source, target)
-    for source, target in zip(model.variables, copy.variables, strict=True):
-        target.assign(paths.value(source))
-    return copy

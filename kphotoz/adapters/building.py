@@ -7,10 +7,12 @@ from typing import Any
 import keras
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
+from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.copies import copy_any
 from kphotoz.adapters.eva import find_directions, share_ranks
 from kphotoz.adapters.inventory import adapters_of
 from kphotoz.adapters.planning import Choice, Targets, matching, plan
+from kphotoz.adapters.self_written import self_written
 from kphotoz.adapters.swap import can_swap, hash_frozen, swap
 from kphotoz.errors import InputError
 from kphotoz.layers._lora_arguments import (
@@ -47,9 +49,10 @@ def apply(
     """Returns a new, uncompiled model with low-rank adapters; the base is untouched.
 
     Everything but the factors is frozen, except layers that `train_also` matches and
-    what `batch_norm` lets move. Functional and Sequential models come back as such,
-    with LoRA layers; any other model comes back as an `AdaptedModel`. Before any
-    training the new model's output equals the base's exactly.
+    what `batch_norm` lets move. Functional and Sequential models come back as
+    Functional ones with LoRA layers, an `AdaptedFunctional`; any other model comes back
+    as an `AdaptedModel`. Before any training the new model's output equals the base's
+    exactly.
 
     Args:
         base: built model of any class.
@@ -194,9 +197,12 @@ def build(
         initializer: of A.
 
     Raises:
-        InputError: dropout is wanted where only the kernel can be replaced.
+        InputError: dropout is wanted where only the kernel can be replaced, or the base
+            has layers that cannot be copied.
     """
     spec = {
+        # A reloaded base has other names where Keras makes them up.
+        "names": [layer.name for layer in paths.walk(base).values()],
         "entries": entries,
         "train_also": train_also,
         "batch_norm": batch_norm,
@@ -209,10 +215,13 @@ def build(
         "train_also": train_also,
         "batch_norm": batch_norm,
         "dropout": dropout,
+        "sequential": isinstance(base, keras.Sequential),
     }
     starts = {e["path"]: _initializer(initializer, e["seed"]) for e in entries}
-    if can_swap(base, list(starts)):
-        spec["origin"]["frozen_hash"] = hash_frozen(base, spec["origin"])
+    written = self_written(base)
+    spec["origin"]["frozen_hash"] = hash_frozen(base, spec["origin"])
+    # Only an AdaptedModel keeps what a frozen layer writes to itself from its weights.
+    if written == frozenset() and can_swap(base, list(starts)):
         model = swap(base, spec, starts)
     elif dropout or any(entry["formulation"] == "two_branches" for entry in entries):
         raise InputError(

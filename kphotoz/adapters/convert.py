@@ -8,18 +8,34 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths, peft_file
+from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.inventory import Adapter, adapters_of, check_finite
 from kphotoz.adapters.matrices import Given, build_given, matrices_of
 from kphotoz.adapters.peft_file import PeftFactors
 from kphotoz.adapters.storage import check_frozen, origin_of
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import Form, form_of, form_of_kernel
+from kphotoz.layers._lora import LoRAMixin
 
 __all__ = ["from_peft", "to_peft"]
 
 Names = dict[str, str] | Callable[[str], str]
 
 _LINEAR = (keras.layers.Dense, keras.layers.EinsumDense)
+_CONVS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+_KINDS = (*_LINEAR, *_CONVS)
+# Why layers of other kinds, and some einsums, cannot share factors with PEFT.
+_OTHERS = {
+    keras.layers.DepthwiseConv1D: "PEFT's A mixes all channels, its kernel none",
+    keras.layers.DepthwiseConv2D: "PEFT's A mixes all channels, its kernel none",
+    keras.layers.SeparableConv1D: "it is two convolutions in one",
+    keras.layers.SeparableConv2D: "it is two convolutions in one",
+    keras.layers.Conv1DTranspose: "PEFT adapts no transposed convolutions",
+    keras.layers.Conv2DTranspose: "PEFT adapts no transposed convolutions",
+    keras.layers.Conv3DTranspose: "PEFT adapts no transposed convolutions",
+    keras.layers.Embedding: "kphotoz adapts no embeddings",
+    keras.layers.EinsumDense: "its kernel is no single matrix of inputs by outputs",
+}
 
 
 def from_peft(
@@ -33,11 +49,16 @@ def from_peft(
 
     The base must hold the weights that the PyTorch base holds: this converts adapters,
     not models. Linear modules go to Dense and EinsumDense layers, whose contracted and
-    kept axes are flattened in the kernel's order; Conv1d and Conv2d modules go to
-    Conv1D and Conv2D. A Dense layer that follows a Flatten of channels-last images sees
-    its inputs as (height, width, channel), its PyTorch twin as (channel, height,
-    width): nothing in the file shows that, so permute the rows of such a layer's kernel
-    and of its A yourself.
+    kept axes are flattened in the kernel's order; Conv1d, Conv2d and Conv3d modules go
+    to Conv1D, Conv2D and Conv3D. A Dense layer that follows a Flatten of channels-last
+    images sees its inputs as (height, width, channel), its PyTorch twin as (channel,
+    height, width): nothing in the file shows that, so permute the rows of such a
+    layer's kernel and of its A yourself. Neither does it show a `padding_mode`, which
+    the A of PEFT lacks, nor a module of two names, which PEFT adapts under one of them.
+
+    The A of PEFT knows no dilation and no groups. A dilated window is therefore
+    refused, and so is a grouped convolution, unless A keeps to the channels of each
+    group in the same way, as in what `to_peft` writes.
 
     Ranks, alphas, their patterns and `use_rslora` are read; the latter becomes an alpha
     multiplied by the root of the rank.
@@ -53,15 +74,16 @@ def from_peft(
     Raises:
         InputError: the folder is no whole LoRA adapter; it does more than add low-rank
             products to kernels (DoRA, biases, modules trained in full, PiSSA and other
-            starts that change the base); modules and layers do not match one to one, or
-            a factor does not fit its layer; a convolution is grouped.
+            starts that change the base), or PEFT itself would pass over a part of it;
+            modules and layers do not match one to one, or a factor does not fit its
+            layer; a layer would compute something else than PEFT does.
     """
     stored_dropout, modules = peft_file.read(folder)
     layers = paths.walk(base)
     mapped = _mapped(names, sorted(modules), layers)
     given = {}
     for module, path in mapped.items():
-        form = _form(path, layers[path], form_of(layers[path]))
+        form = _form(path, layers[path], form_of(layers[path]), layers)
         given[path] = _ours(module, modules[module], path, layers[path], form)
     rate = stored_dropout if dropout is None else dropout
     try:
@@ -81,7 +103,9 @@ def to_peft(model: keras.Model, folder: str | os.PathLike, names: Names) -> None
 
     `PeftModel.from_pretrained(torch_base, folder)` then gives the outputs of `model`,
     if its base holds the weights of the base here. An adapter of PiSSA takes twice its
-    rank, since what it started from is a product of its own.
+    rank, since what it started from is a product of its own. That of a grouped
+    convolution takes its rank for each group, because the A of PEFT sees all channels:
+    PEFT from 0.16.0 reads it, and can run but not merge it.
 
     Args:
         model: model made by `apply` or `load`, everything but its factors frozen.
@@ -91,7 +115,8 @@ def to_peft(model: keras.Model, folder: str | os.PathLike, names: Names) -> None
 
     Raises:
         InputError: the model has no adapters, or one of DoRA, or trains more than
-            factors; a convolution is grouped; layers and names do not match one to one.
+            factors; PEFT would compute something else for a layer, as for a dilated
+            convolution; layers and names do not match one to one.
     """
     found = adapters_of(model)
     if not found:
@@ -102,7 +127,9 @@ def to_peft(model: keras.Model, folder: str | os.PathLike, names: Names) -> None
     check_finite(found)
     _check_only_factors(model, found)
     modules = _modules(names, [adapter.path for adapter in found])
-    peft_file.write(folder, {modules[x.path]: _theirs(x) for x in found})
+    layers = paths.walk(model.base if isinstance(model, AdaptedModel) else model)
+    factors = {modules[x.path]: _theirs(x, layers) for x in found}
+    peft_file.write(folder, factors, _dropout(found))
 
 
 def _mapped(names: Names, modules: list[str], layers: dict) -> dict[str, str]:
@@ -156,32 +183,86 @@ def _one_to_one(mapped: dict[str, str]) -> dict[str, str]:
     return mapped
 
 
-def _form(path: str, layer: keras.Layer, form: Form | None) -> Form:
-    if form is None or form.groups > 1 or getattr(layer, "groups", 1) > 1:
-        grouped = getattr(layer, "groups", 1)
-        kind = f"{type(layer).__name__}" + (f"(groups={grouped})" * (grouped > 1))
+def _form(path: str, layer: keras.Layer, form: Form | None, layers: dict) -> Form:
+    """Returns the form, after checking that PEFT computes the same with it."""
+    reason, fix = _why_not(layer, form)
+    reason = reason or _why_tied(path, layer, layers)
+    if reason:
         raise InputError(
-            "Wanted: a linear layer or an ungrouped convolution. Received: "
-            f"{path}, a {kind}. PEFT shares its factors over groups in another way, "
-            "and has none for other layers; leave it out of the adapter."
+            "Wanted: a linear layer or a convolution for which PEFT computes the same. "
+            f"Received: {path}, a {type(layer).__name__}: {reason}. {fix}."
         )
     return form
+
+
+def _why_not(layer: keras.Layer, form: Form | None) -> tuple[str, str]:
+    """Returns why PEFT computes something else with a layer, or "", and what helps."""
+    fix = "Leave it out of the adapter"
+    if getattr(layer, "quantization_mode", None):
+        mode = layer.quantization_mode
+        return f"its kernel is quantized ({mode})", "Take the model before quantize()"
+    if not layer.built:
+        return "it is not built", "Call the model on a batch first"
+    ours = isinstance(layer, LoRAMixin)
+    if getattr(layer, "lora_enabled", False) or (ours and form is None):
+        return "it has an adapter already", "Merge that first"
+    if form is None or not isinstance(layer, _KINDS):
+        kinds = (kind for kind in _OTHERS if isinstance(layer, kind))
+        return _OTHERS.get(next(kinds, None), "it is neither"), fix
+    if not (ours or _is_called_as_in_keras(layer)):
+        return "its class has a call of its own, which PEFT's A would not follow", fix
+    if isinstance(layer, _CONVS) and _is_dilated(layer):
+        return f"dilation_rate={layer.dilation_rate}, and PEFT's A has no dilation", fix
+    return "", fix
+
+
+def _is_called_as_in_keras(layer: keras.Layer) -> bool:
+    kind = next(kind for kind in _KINDS if isinstance(layer, kind))
+    return all(
+        getattr(type(layer), name, None) is getattr(kind, name, None)
+        for name in ("call", "convolution_op")
+    )
+
+
+def _is_dilated(layer: keras.Layer) -> bool:
+    # Along an axis where the window has one entry dilation does nothing.
+    pairs = zip(layer.dilation_rate, layer.kernel_size, strict=True)
+    return any(rate > 1 and size > 1 for rate, size in pairs)
+
+
+def _why_tied(path: str, layer: keras.Layer, layers: dict) -> str:
+    kernel = layer.base_kernel if isinstance(layer, LoRAMixin) else layer.kernel
+    for other, owner in layers.items():
+        tied = any(weight is kernel for weight in paths.own_weights(owner))
+        if other != path and tied:
+            return f"its kernel is also that of {other}, which PEFT leaves alone"
+    return ""
 
 
 def _ours(
     module: str, theirs: PeftFactors, path: str, layer: keras.Layer, form: Form
 ) -> Given:
-    rank = len(theirs.a)
+    groups, rank = _groups(layer), len(theirs.a)
     wanted_a, wanted_b = _shapes(layer, form, rank)
+    if groups > 1 and theirs.b.shape == (wanted_b[0], rank, *wanted_b[2:]):
+        raise _mixed(module, theirs.a, path, groups)  # of PEFT before 0.16.0
     if theirs.a.shape != wanted_a or theirs.b.shape != wanted_b:
         raise InputError(
             f"Wanted: factors {wanted_a} and {wanted_b} for {path}. Received: "
             f"{theirs.a.shape} and {theirs.b.shape} of {module}. Give the architecture "
             "that the adapter was trained on, and correct the names."
         )
-    window = range(2, theirs.a.ndim)
-    a = theirs.a.transpose(*window, 1, 0).reshape(-1, rank)
-    return Given(a, theirs.b.reshape(-1, rank).T, theirs.alpha)
+    a = _of_a_group(module, theirs.a, path, groups) if groups > 1 else theirs.a
+    rank = len(a)
+    if rank > max(form.matrix):
+        raise InputError(
+            f"Wanted: a rank of at most {max(form.matrix)} for {path}, the longer side "
+            f"of its kernel as a matrix. Received: {rank} for {module}. Merge the "
+            "adapter into the base with merge_and_unload, and convert that."
+        )
+    window = range(2, a.ndim)
+    a = a.transpose(*window, 1, 0).reshape(-1, rank)
+    return Given(a, theirs.b.reshape(-1, rank).T, theirs.alpha / groups)
 
 
 def _shapes(layer: keras.Layer, form: Form, rank: int) -> tuple[tuple, tuple]:
@@ -190,23 +271,65 @@ def _shapes(layer: keras.Layer, form: Form, rank: int) -> tuple[tuple, tuple]:
     if isinstance(layer, _LINEAR):
         return (rank, inputs), (outputs, rank)
     *window, channels, _ = form.shape
-    return (rank, channels, *window), (outputs, rank, *(1 for _ in window))
+    groups, ones = _groups(layer), (1 for _ in window)
+    return (rank, channels * groups, *window), (outputs, rank // groups, *ones)
 
 
-def _theirs(adapter: Adapter) -> PeftFactors:
+def _groups(layer: keras.Layer) -> int:
+    return getattr(layer, "groups", 1)
+
+
+def _of_a_group(module: str, a: np.ndarray, path: str, groups: int) -> np.ndarray:
+    """Returns the A of a group, whose window is the same in all and touches no other.
+
+    The B of PEFT is grouped and its A is not: a group's ranks may see all channels.
+    """
+    own = a[: len(a) // groups, : a.shape[1] // groups]
+    if not np.array_equal(_for_groups(own, groups), a):
+        raise _mixed(module, a, path, groups)
+    return own
+
+
+def _mixed(module: str, a: np.ndarray, path: str, groups: int) -> InputError:
+    return InputError(
+        "Wanted: an A that is the same for each group, and zero for the channels of "
+        f"others. Received: {module} for {path}, which has {groups} groups, and of "
+        f"which PEFT's A mixes all {a.shape[1]} channels. Leave it out of the adapter."
+    )
+
+
+def _for_groups(a: np.ndarray, groups: int) -> np.ndarray:
+    """Returns (groups * rank, groups * channels, ...), each group seeing its own."""
+    rank, channels, *window = a.shape
+    spread = np.zeros((groups, rank, groups, channels, *window), a.dtype)
+    for group in range(groups):
+        spread[group, :, group] = a
+    return spread.reshape(groups * rank, groups * channels, *window)
+
+
+def _theirs(adapter: Adapter, layers: dict) -> PeftFactors:
     form = form_of_kernel(adapter.layer, tuple(adapter.kernel.shape))
-    form = _form(adapter.path, adapter.layer, form)
+    form = _form(adapter.path, adapter.layer, form, layers)
     if adapter.dora:
         raise InputError(
             f"Wanted: updates that are products of two factors. Received: DoRA at "
             f"{adapter.path}. Merge the adapter, and convert the merged model."
         )
-    ours = matrices_of(adapter)
+    ours, groups = matrices_of(adapter), _groups(adapter.layer)
     rank = len(ours.b)
-    shape_a, shape_b = _shapes(adapter.layer, form, rank)
-    inputs = (*shape_a[2:], shape_a[1])
-    a = np.moveaxis(ours.a.reshape(*inputs, rank), (-1, -2), (0, 1))
-    return PeftFactors(a, ours.b.T.reshape(shape_b), ours.alpha)
+    *window, channels = form.shape[:-1] if isinstance(adapter.layer, _CONVS) else (-1,)
+    a = np.moveaxis(ours.a.reshape(*window, channels, rank), (-1, -2), (0, 1))
+    _, shape_b = _shapes(adapter.layer, form, groups * rank)
+    return PeftFactors(
+        _for_groups(a, groups) if groups > 1 else a,
+        ours.b.T.reshape(shape_b),
+        groups * ours.alpha,
+    )
+
+
+def _dropout(found: list[Adapter]) -> float:
+    """Returns the rate of a model's adapters, which all have the same."""
+    return found[0].layer.dropout if isinstance(found[0].layer, LoRAMixin) else 0.0
 
 
 def _check_only_factors(model: keras.Model, found: list[Adapter]) -> None:

@@ -12,10 +12,11 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.swap import copy_state, rebuild
+from kphotoz.adapters.copies import copy_state
+from kphotoz.adapters.swap import rebuild
 from kphotoz.errors import InputError
 from kphotoz.layers import BatchNormalization
-from kphotoz.layers._forms import is_depthwise
+from kphotoz.layers._forms import is_depthwise, quantization_of
 from kphotoz.layers._lora import LoRAMixin
 
 __all__ = ["fold", "fold_training"]
@@ -36,8 +37,8 @@ def fold(model: keras.Model) -> keras.Model:
 
     A normalisation is folded where it alone reads the output of a convolution or dense
     layer without activation, both used once, in a Functional or Sequential model or one
-    nested in such; the others stay. The copy predicts as `model` does, to about 1e-5 in
-    float32; it is not for training.
+    nested in such; the others stay, quantized layers among them. The copy predicts as
+    `model` does, to about 1e-5 in float32; it is not for training.
 
     Args:
         model: built model without adapters; of an adapted one fold what `merge` gives.
@@ -137,7 +138,7 @@ def _pairs(model: keras.Model) -> Iterator[tuple[keras.Layer, keras.Layer]]:
 
 
 def _fits(layer: keras.Layer, norm: keras.Layer) -> bool:
-    if not isinstance(layer, (*_FOLDING, LoRAMixin)):
+    if not isinstance(layer, (*_FOLDING, LoRAMixin)) or quantization_of(layer):
         return False
     if layer.activation is not keras.activations.linear:
         return False

@@ -10,14 +10,17 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.adapted_model import AdaptedModel, copy_any
+from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.copies import copy_any
 from kphotoz.adapters.swap import plain
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
 from kphotoz.layers._low_rank import LowRank
 
-__all__ = ["Adapter", "adapters_of", "count", "merge", "report"]
+__all__ = [
+    *("Adapter", "adapters_of", "count", "merge", "origin_of", "report", "root_of"),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,19 @@ def adapters_of(model: keras.Model) -> list[Adapter]:
     ]
 
 
+def root_of(model: keras.Model) -> keras.Model:
+    """Returns the model that has the layers of the base: itself, or what it owns."""
+    return model.base if isinstance(model, AdaptedModel) else model
+
+
+def origin_of(model: keras.Model) -> dict | None:
+    """Returns what `apply` recorded in a model, None where it made none."""
+    if isinstance(model, AdaptedModel):
+        return model.spec["origin"]
+    origins = [adapter.layer.origin for adapter in adapters_of(model)]
+    return origins[0] if origins else None
+
+
 def _adapter(path: str, layer: keras.Layer, holder: LowRank) -> Adapter:
     return Adapter(
         path=path,
@@ -106,7 +122,7 @@ def report(model: keras.Model) -> list[dict]:
     parameters (of the adapter), trainable (entries that train in this layer),
     update_norm (Frobenius norm of what is added to the kernel).
     """
-    root = model.base if isinstance(model, AdaptedModel) else model
+    root = root_of(model)
     found = {adapter.path: adapter for adapter in adapters_of(model)}
     rows = []
     for path, layer in paths.walk(root).items():

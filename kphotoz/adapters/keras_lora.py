@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.adapted_model import AdaptedModel, describe
+from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.copies import describe, own_objects, rebuilt
 from kphotoz.adapters.matrices import Given, build_given
 from kphotoz.adapters.planning import matching
 from kphotoz.errors import InputError
@@ -17,6 +18,7 @@ __all__ = ["from_keras_lora"]
 
 log = logging.getLogger(__name__)
 
+_FIX = "leave lora_rank out of what its class makes"
 _OWN = ("lora_kernel_a", "lora_kernel_b")
 
 
@@ -155,20 +157,10 @@ def _factored(matrix: np.ndarray) -> Given:
 
 def _without_lora(model: keras.Model, enabled: dict[str, keras.Layer]) -> keras.Model:
     """Returns a copy of a model that never had LoRA, with the kernels it had then."""
-    layers = [model, *paths.walk(model).values()]
-    classes = {type(layer).__name__: type(layer) for layer in layers}
-    with keras.saving.custom_object_scope(classes):
-        base = keras.saving.deserialize_keras_object(_stripped(describe(model)))
     factors = {id(getattr(x, name)) for x in enabled.values() for name in _OWN}
     old = [v for v in model.variables if id(v) not in factors]
-    shapes = [(v.name, tuple(v.shape)) for v in old]
-    if shapes != [(v.name, tuple(v.shape)) for v in base.variables]:
-        raise InputError(
-            "Wanted: a model whose configuration rebuilds it, with LoRA enabled on "
-            f"layers after that. Received: {type(model).__name__}, whose copy has "
-            f"{len(base.variables)} variables instead of {len(shapes)}. Implement "
-            "get_config, and leave lora_rank out of what its class makes."
-        )
+    with own_objects([model, *paths.walk(model).values()]):
+        base = rebuilt(model, _stripped(describe(model)), old, _FIX)
     for source, target in zip(old, base.variables, strict=True):
         target.assign(paths.value(source))
     return base

@@ -5,6 +5,7 @@ A path is a layer's address in adapter files, patterns and reports, never its po
 
 import functools
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 
 from kphotoz.files import hash_arrays
 from kphotoz.layers._lora import LoRAMixin
+from kphotoz.layers._paths import children, walk
 
 __all__ = [
-    *("arrays", "children", "edges", "hash_model", "is_graph", "is_swappable"),
-    *("own_weights", "value", "walk"),
+    *("arrays", "children", "edges", "hash_model", "input_like", "input_of"),
+    *("is_automatic", "is_graph"),
+    *("is_swappable", "own_weights", "rename", "seeds", "states", "value", "walk"),
 ]
 
 # What a subclass may override without `clone_model` losing it.
@@ -32,29 +35,32 @@ _LOST_BY_CLONING = (
 )
 
 
-def walk(model: keras.Layer) -> dict[str, keras.Layer]:
-    """Returns every layer below `model` by path, parents before children.
+def rename(model: keras.Model, names: list[str]) -> None:
+    """Gives the layers below a model these names, in the order of `walk`."""
+    for layer, name in zip(walk(model).values(), names, strict=True):
+        if layer.name != name:
+            layer.name = name
 
-    A layer shared by two parents has the first path. Siblings of one name, possible in
-    subclassed models, get ":1", ":2" appended.
+
+def is_automatic(path: str, layers: dict[str, keras.Layer]) -> bool:
+    """Returns whether Keras made up a name in a path, so that a copy has another.
+
+    Such a name is that of the class in snake case, and a number after the first.
+
+    Args:
+        path: of a layer.
+        layers: by path, as `walk` returns them.
     """
-    found, seen = {}, set()
+    parts = path.split("/")
+    above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return any(_is_made_up(layers[x]) for x in above if x in layers)
 
-    def visit(parent: keras.Layer, prefix: str) -> None:
-        for layer in children(parent):
-            if id(layer) in seen:
-                continue
-            seen.add(id(layer))
-            path = base = prefix + layer.name
-            number = 0
-            while path in found:
-                number += 1
-                path = f"{base}:{number}"
-            found[path] = layer
-            visit(layer, path + "/")
 
-    visit(model, "")
-    return found
+def _is_made_up(layer: keras.Layer) -> bool:
+    words = re.sub(r"\W+", "", type(layer).__name__)
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", words)
+    words = re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
+    return re.fullmatch(rf"_?{words}(_\d+)?", layer.name) is not None
 
 
 def own_weights(layer: keras.Layer) -> list[keras.Variable]:
@@ -63,14 +69,6 @@ def own_weights(layer: keras.Layer) -> list[keras.Variable]:
         return layer.base_weights
     below = {id(weight) for child in children(layer) for weight in child.weights}
     return [weight for weight in layer.weights if id(weight) not in below]
-
-
-def children(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers that a layer or model is made of."""
-    if isinstance(layer, keras.Model):
-        return layer.layers
-    # Keras has no public list of a layer's sublayers; keras-hub uses this one.
-    return layer._flatten_layers(include_self=False, recursive=False)
 
 
 @functools.cache
@@ -107,6 +105,21 @@ def is_swappable(model: keras.Model) -> bool:
     )
 
 
+def seeds(layer: keras.Layer) -> list[keras.Variable]:
+    """Returns the states of the generators of random numbers of a layer."""
+    weights = {id(v) for v in layer.weights}
+    return [v for v in layer.variables if id(v) not in weights]
+
+
+def states(layer: keras.Layer) -> list[keras.Variable]:
+    """Returns what a recurrent layer remembers from call to call.
+
+    Keras counts them among no layer's variables.
+    """
+    stateful = isinstance(layer, keras.layers.RNN) and layer.stateful
+    return keras.tree.flatten(layer.states) if stateful and layer.states else []
+
+
 def value(variable: keras.Variable) -> np.ndarray:
     """Returns a copy of a variable's value that shares no memory with it.
 
@@ -119,6 +132,20 @@ def value(variable: keras.Variable) -> np.ndarray:
 def arrays(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
     """Returns the values of variables as they are stored."""
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def input_of(model: keras.Model) -> Any:
+    """Returns the symbolic inputs of a model, in the structure that it takes.
+
+    Raises:
+        AttributeError: it has none, as a subclassed model.
+    """
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def input_like(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns a new symbolic input of the shape, dtype and name of another."""
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 
 def hash_model(model: keras.Model) -> str:

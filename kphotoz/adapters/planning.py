@@ -9,8 +9,15 @@ import keras
 
 from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.self_written import written_kernels
 from kphotoz.errors import InputError
-from kphotoz.layers._forms import Form, form_of, is_depthwise
+from kphotoz.layers._forms import (
+    Form,
+    form_of,
+    is_depthwise,
+    is_linear,
+    quantization_of,
+)
 from kphotoz.layers._lora import LoRAMixin
 from kphotoz.layers._lora_arguments import check_rank
 
@@ -32,7 +39,9 @@ class Choice:
         rank: width of the update.
         parameters: entries of A and B together.
         kernel_parameters: entries of the kernel.
-        skipped: why it gets no adapter; empty when it gets one.
+        skipped: why it gets no adapter; empty when it gets one. A kernel that no
+            update can be added to, as a quantized one, has no shape and no parameters
+            here.
     """
 
     path: str
@@ -66,15 +75,26 @@ def plan(
 
     Raises:
         InputError: nothing matches, a pattern or rank is wrong, the model is not built
-            or already adapted, or a named layer's adapter is as big as its kernel.
+            or already adapted; a named layer is quantized, or the model writes to its
+            kernel, or its adapter is as big as its kernel.
     """
     _check_base(base)
     layers = paths.walk(base)
     full = set(matching(layers, train_also)) if train_also else set()
+    written = written_kernels(base)
     choices = []
     for path, layer in layers.items():
         form = form_of(layer)
-        if form is None or path in full or not _wanted(targets, path, layer):
+        if not is_linear(layer) or path in full or not _wanted(targets, path, layer):
+            continue
+        if quantization_of(layer):
+            reason = f"its kernel is quantized ({quantization_of(layer)})"
+            choices.append(_left_out(path, layer, rank, reason, targets is not None))
+        if form is None:
+            continue
+        if path in written:
+            reason = "the model writes to its kernel in training"
+            choices.append(_left_out(path, layer, rank, reason, targets is not None))
             continue
         choice = _choose(path, layer, form, _rank(path, rank, rank_patterns))
         if choice.parameters >= choice.kernel_parameters or is_depthwise(layer):
@@ -85,6 +105,7 @@ def plan(
         raise InputError(
             "Wanted: targets that match a convolution or linear layer. Received: "
             f"{targets!r}. Available paths: {', '.join(have) or 'none'}."
+            f"{''.join(f' Skipped: {x.skipped}.' for x in choices[:3])}"
         )
     return choices
 
@@ -122,7 +143,8 @@ def _check_base(base: keras.Model) -> None:
     adapted = [
         path
         for path, layer in paths.walk(base).items()
-        if isinstance(layer, LoRAMixin) or getattr(layer, "lora_enabled", False)
+        if isinstance(layer, (LoRAMixin, AdaptedModel))
+        or getattr(layer, "lora_enabled", False)
     ]
     if adapted or isinstance(base, AdaptedModel):
         raise InputError(
@@ -155,6 +177,25 @@ def _rank(path: str, rank: int, patterns: dict[str, int] | None) -> int:
         return check_rank(rank)
     except ValueError as error:
         raise InputError(f"{error} Path: {path}.") from error
+
+
+def _left_out(
+    path: str, layer: keras.Layer, rank: int, reason: str, named: bool
+) -> Choice:
+    if named:
+        fix = "leave the layer out of the targets"
+        if quantization_of(layer):
+            fix = (
+                "adapt the model before it is quantized, and quantize what "
+                f"adapters.merge gives; or {fix}"
+            )
+        raise InputError(
+            "Wanted: kernels of floating-point numbers that nothing but an optimizer "
+            f"changes. Received: {path}: {reason}. So {fix}."
+        )
+    log.info("Skipped %s: %s.", path, reason)
+    kind = type(layer).__name__
+    return Choice(path, kind, (), rank, 0, 0, f"{path}: {reason}")
 
 
 def _choose(path: str, layer: keras.Layer, form: Form, rank: int) -> Choice:

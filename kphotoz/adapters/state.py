@@ -10,10 +10,11 @@ from kphotoz.adapters import paths
 from kphotoz.adapters.inventory import (
     adapters_of,
     check_present,
+    origin_of,
     plain_copy,
     put_aside,
 )
-from kphotoz.adapters.storage import moved_layers, origin_of
+from kphotoz.adapters.storage import moved_layers
 from kphotoz.errors import InputError
 
 __all__ = [

@@ -8,7 +8,6 @@ import numpy as np
 
 from kphotoz import __version__
 from kphotoz.adapters import file_format, paths
-from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.adapters.building import build, entry
 from kphotoz.adapters.file_format import Entry, Header, Part
 from kphotoz.adapters.inventory import (
@@ -16,13 +15,15 @@ from kphotoz.adapters.inventory import (
     adapters_of,
     check_finite,
     check_present,
+    origin_of,
+    root_of,
 )
 from kphotoz.adapters.swap import hash_frozen
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
-from kphotoz.layers._forms import form_of
+from kphotoz.layers._forms import form_of, quantization_of
 
-__all__ = ["check_frozen", "load", "moved_layers", "origin_of", "save"]
+__all__ = ["check_frozen", "load", "moved_layers", "save"]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
     check_finite(found)
     check_present(model, "saving")
     check_frozen(model)
-    layers = paths.walk(_root(model))
+    layers = paths.walk(root_of(model))
     head, norms = _head_and_norms(origin, layers)
     parts = {"norm": _parts(layers, norms), "head": _parts(layers, head)}
     header = Header(
@@ -99,8 +100,12 @@ def load(base: keras.Model, path: str | os.PathLike) -> keras.Model:
     if not same_base:
         log.warning("%s was made for a base that differs in some weights.", path)
     match = _match(header.entries, layers)
-    head = {part.path: _place(part, layers, same_base) for part in header.head}
-    norms = {p.path: _place(p, layers, same_base) for p in header.normalisations}
+    order = list(layers)
+    same_order = all(order.index(match[x.path]) == x.index for x in header.entries)
+    head, norms = (
+        {x.path: _place(x, layers, same_base, same_order) for x in parts}
+        for parts in (header.head, header.normalisations)
+    )
     stored = {match[x.path]: x for x in header.entries}
     entries = [
         entry(path, x.rank, x.alpha, start=x.start, dora=x.dora)
@@ -122,7 +127,7 @@ def load(base: keras.Model, path: str | os.PathLike) -> keras.Model:
             "base this adapter was trained on."
         ) from error
     parts = {"norm": (header.normalisations, norms), "head": (header.head, head)}
-    new = paths.walk(_root(model))
+    new = paths.walk(root_of(model))
     for kind, (described, places) in parts.items():
         for part in described:
             own = {key: tensors[f"{kind}/{part.path}/{key}"] for key in part.shapes}
@@ -130,34 +135,22 @@ def load(base: keras.Model, path: str | os.PathLike) -> keras.Model:
     return model
 
 
-def _root(model: keras.Model) -> keras.Model:
-    return model.base if isinstance(model, AdaptedModel) else model
-
-
-def origin_of(model: keras.Model) -> dict | None:
-    """Returns what `apply` recorded in a model, None where it made none."""
-    if isinstance(model, AdaptedModel):
-        return model.spec["origin"]
-    origins = [adapter.layer.origin for adapter in adapters_of(model)]
-    return origins[0] if origins else None
-
-
 def check_frozen(model: keras.Model) -> None:
-    """Checks that a swapped model still has the base's weights where none may move.
+    """Checks that an adapted model still has the base's weights where none may move.
 
-    Keras unfreezes every layer that has no adapter by `model.trainable = True`.
+    No `trainable` of a layer or model thaws them, but that of a variable does.
 
     Raises:
         InputError: it has not.
     """
-    origin = origin_of(model)
-    if isinstance(model, AdaptedModel) or "frozen_hash" not in (origin or {}):
-        return
-    if hash_frozen(model, origin) != origin["frozen_hash"]:
+    origin = origin_of(model) or {}
+    if "frozen_hash" in origin and (
+        hash_frozen(root_of(model), origin) != origin["frozen_hash"]
+    ):
         raise InputError(
             "Wanted: the base's own weights in all layers that were frozen. Received: "
             "others, which an adapter's file would lose. Name layers to be trained in "
-            "train_also, set no trainable=True by hand, or keep it all by model.save."
+            "train_also, set no weight by hand, or keep it all by model.save."
         )
 
 
@@ -166,7 +159,7 @@ def moved_layers(model: keras.Model) -> tuple[keras.Model, list[str]]:
 
     These train in full, or are normalisations whose policy lets them move.
     """
-    root, origin = _root(model), origin_of(model)
+    root, origin = root_of(model), origin_of(model)
     if origin is None:
         return root, []
     head, norms = _head_and_norms(origin, paths.walk(root))
@@ -222,7 +215,7 @@ def _match(entries: list[Entry], layers: dict[str, keras.Layer]) -> dict[str, st
         for path, layer in layers.items()
         if form_of(layer)
     }
-    found = {entry.path: _match_one(entry, hashes) for entry in entries}
+    found = {entry.path: _match_one(entry, hashes, layers) for entry in entries}
     if len(set(found.values())) < len(found):
         raise InputError(
             "Wanted: one kernel for each adapter entry. Received: a base in which two "
@@ -231,24 +224,50 @@ def _match(entries: list[Entry], layers: dict[str, keras.Layer]) -> dict[str, st
     return found
 
 
-def _match_one(entry: Entry, hashes: dict[str, str]) -> str:
-    if hashes.get(entry.path) == entry.kernel_hash:
-        return entry.path
+def _match_one(
+    entry: Entry, hashes: dict[str, str], layers: dict[str, keras.Layer]
+) -> str:
     same = [path for path, value in hashes.items() if value == entry.kernel_hash]
-    if entry.path not in hashes and len(same) == 1:
-        log.warning("The adapter of %s goes to %s, by hash.", entry.path, same[0])
-        return same[0]
+    placed = _by_position(entry, layers)
+    if placed in same:
+        path = placed
+    elif placed or entry.path not in hashes:
+        path = same[0] if len(same) == 1 else None
+    else:
+        path = entry.path if entry.path in same else None
+    if path:
+        if path != entry.path:
+            log.warning("The adapter of %s goes to %s, by hash.", entry.path, path)
+        return path
+    layer = layers.get(entry.path)
     none = f"no such layer, and {len(same)} layers with that kernel"
+    if layer is not None and quantization_of(layer):
+        none = f"a kernel quantized to {quantization_of(layer)}"
     raise InputError(
         f"Wanted: kernel {entry.kernel_hash} at {entry.path}. Received: "
         f"{hashes.get(entry.path, none)}. Give the base this adapter was trained on."
     )
 
 
-def _place(part: Part, layers: dict[str, keras.Layer], same_base: bool) -> str:
-    path = part.path
-    if path not in layers and same_base and part.index < len(layers):
-        path = list(layers)[part.index]
+def _by_position(described: Entry | Part, layers: dict[str, keras.Layer]) -> str | None:
+    """Returns the layer at a position, where Keras made its name up.
+
+    What it calls `dense` in one model may be another layer in its twin.
+    """
+    order = list(layers)
+    path = order[described.index] if 0 <= described.index < len(order) else ""
+    return path if path and paths.is_automatic(path, layers) else None
+
+
+def _place(
+    part: Part, layers: dict[str, keras.Layer], same_base: bool, same_order: bool
+) -> str:
+    path, order = part.path, list(layers)
+    if same_order and (placed := _by_position(part, layers)):
+        path = placed
+    elif path not in layers and same_base and part.index < len(order):
+        path = order[part.index]
+    if path != part.path:
         log.warning("%s of the adapter goes to %s, by position.", part.path, path)
     have = _shapes(layers[path]) if path in layers else "no such layer"
     if have != part.shapes:

@@ -6,8 +6,16 @@ from typing import Any
 import keras
 
 from kphotoz.adapters import paths
+from kphotoz.adapters.copies import (
+    check_quantized,
+    copy_state,
+    own_objects,
+    share_functions,
+)
+from kphotoz.adapters.paths import input_like
 from kphotoz.files import hash_arrays
 from kphotoz.layers import (
+    AdaptedFunctional,
     BatchNormalization,
     LoRAConv1D,
     LoRAConv2D,
@@ -18,7 +26,7 @@ from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
 
 __all__ = [
-    *("LORA", "can_swap", "copy_state", "hash_frozen", "lora_twin"),
+    *("LORA", "can_swap", "hash_frozen", "lora_twin"),
     *("plain", "rebuild", "swap"),
 ]
 
@@ -28,14 +36,18 @@ LORA = {
     keras.layers.Dense: LoRADense,
     keras.layers.EinsumDense: LoRAEinsumDense,
 }
+_NORMS = (keras.layers.BatchNormalization, BatchNormalization)
 _OF_KERAS_LORA = ("lora_rank", "lora_alpha", "quantization_config")
 
 
 def can_swap(base: keras.Model, targets: list[str]) -> bool:
     """Returns whether all targets have a LoRA layer to be exchanged for."""
     layers = paths.walk(base)
-    return paths.is_swappable(base) and all(
-        type(layers[path]) in LORA for path in targets
+    norms = [x for x in layers.values() if _is_batch_norm(x)]
+    return (
+        paths.is_swappable(base)
+        and all(type(layers[path]) in LORA for path in targets)
+        and all(type(x) in _NORMS for x in norms)
     )
 
 
@@ -64,7 +76,10 @@ def swap(base: keras.Model, spec: dict, initializers: dict) -> keras.Model:
             config["trainable"] = trained
         return type(layer).from_config(config)
 
-    return rebuild(base, convert)
+    graph = rebuild(base, convert)
+    if isinstance(graph, keras.Sequential):
+        return AdaptedFunctional(graph.inputs[0], graph.outputs[0], name=graph.name)
+    return AdaptedFunctional(graph.input, graph.output, name=graph.name)
 
 
 def hash_frozen(model: keras.Model, origin: dict) -> str:
@@ -101,7 +116,7 @@ def plain(model: keras.Model) -> keras.Model:
 
 
 def _is_batch_norm(layer: keras.Layer) -> bool:
-    return type(layer) in (keras.layers.BatchNormalization, BatchNormalization)
+    return isinstance(layer, keras.layers.BatchNormalization)
 
 
 def _lora_layer(layer, entry: dict, spec: dict, initializer) -> LoRAMixin:
@@ -146,6 +161,7 @@ def rebuild(
         carry: sets the weights of a new layer given the old one. [default: copies
             values of weights and seeds]
     """
+    check_quantized(model)
     done: dict[int, tuple] = {}
 
     def copy(layer):
@@ -160,27 +176,23 @@ def rebuild(
             done[id(layer)] = (layer, new)
         return done[id(layer)][1]
 
-    new_model = copy(model)
+    with own_objects(paths.walk(model).values()):
+        new_model = copy(model)
     for old, new in done.values():
+        share_functions(old, new)
         if isinstance(new, keras.Layer) and not paths.is_graph(old):
-            (carry or copy_state)(old, new)
+            (carry or _carry)(old, new)
     return new_model
 
 
 def _copy_graph(model: keras.Model, copy: Callable) -> keras.Model:
-    if isinstance(model, keras.Sequential):
-        source = model.inputs[0]
-        start = keras.Input(
-            batch_shape=source.shape, dtype=source.dtype, name=source.name
-        )
+    if isinstance(model, keras.Sequential) or getattr(model, "sequential", False):
         layers = [layer for layer in map(copy, model.layers) if layer is not None]
-        return keras.Sequential([start, *layers], name=model.name)
-    if model.compiled:
-        # A second graph over the same layers, because a clone would be compiled too.
-        spec = model.compute_output_spec(model.inputs)
-        outputs = keras.tree.pack_sequence_as(spec, model.outputs)
-        inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
-        model = keras.Model(inputs, outputs, name=model.name)
+        return keras.Sequential([input_like(model.inputs[0]), *layers], name=model.name)
+    if model.compiled or isinstance(model, AdaptedFunctional):
+        # A second graph over the same layers, because a clone would be compiled too,
+        # and of the same class.
+        model = keras.Model(model.input, model.output, name=model.name)
     return keras.models.clone_model(model, clone_function=copy, call_function=_call)
 
 
@@ -188,22 +200,13 @@ def _call(layer: keras.Layer | None, *args: Any, **kwargs: Any) -> Any:
     return args[0] if layer is None else layer(*args, **kwargs)
 
 
-def copy_state(old: keras.Layer, new: keras.Layer) -> None:
-    """Copies weights and seeds between layers that are equal up to their adapters."""
+def _carry(old: keras.Layer, new: keras.Layer) -> None:
     if not old.built or not new.built:
         return
     if isinstance(old, LoRAMixin) or isinstance(new, LoRAMixin):
         _copy_kernel(old, new)
-    elif paths.children(old):
-        # Its own variables are none of those of the layers that it is made of.
-        for source, copy in zip(old.weights, new.weights, strict=True):
-            copy.assign(paths.value(source))
-    elif old.weights:
-        store: dict = {}
-        old.save_own_variables(store)
-        new.load_own_variables({k: paths.value(v) for k, v in store.items()})
-    for source, copy in zip(_seeds(old), _seeds(new), strict=False):
-        copy.assign(paths.value(source))
+    else:
+        copy_state(old, new)
 
 
 def _copy_kernel(old: keras.Layer, new: keras.Layer) -> None:
@@ -218,8 +221,3 @@ def _copy_kernel(old: keras.Layer, new: keras.Layer) -> None:
         new.restart()
     if old.bias is not None:
         new.bias.assign(paths.value(old.bias))
-
-
-def _seeds(layer: keras.Layer) -> list[keras.Variable]:
-    weights = {id(v) for v in layer.weights}
-    return [v for v in layer.variables if id(v) not in weights]

@@ -2,7 +2,8 @@
 
 import keras
 
-from kphotoz.adapters.inventory import adapters_of
+from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.adapters.inventory import adapters_of, origin_of, root_of
 from kphotoz.adapters.paths import arrays, walk
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
@@ -25,7 +26,7 @@ def frozen_changed(before: dict[str, str], model: keras.Model) -> list[str]:
     """Returns the paths of frozen weights that are not what they were.
 
     Frozen is every weight that does not train, except the statistics of normalisation
-    layers whose policy lets them move.
+    layers whose policy lets them move, and of layers that train in full.
 
     Args:
         before: `snapshot` of the model before training.
@@ -113,6 +114,8 @@ def _trains(variable: keras.Variable, model: keras.Model) -> bool:
 
 
 def _moving_statistics(model: keras.Model) -> set[int]:
+    if isinstance(model, AdaptedModel):
+        model.hold()
     moving = set()
     for layer in walk(model).values():
         policy = getattr(layer, "policy", "train")
@@ -120,4 +123,7 @@ def _moving_statistics(model: keras.Model) -> set[int]:
         if norm and layer.trainable and policy != "freeze":
             affine = {id(layer.gamma), id(layer.beta)}
             moving |= {id(v) for v in layer.weights} - affine
+    layers = walk(root_of(model))
+    for path in (origin_of(model) or {}).get("train_also", ()):
+        moving |= {id(v) for v in layers[path].non_trainable_weights}
     return moving

@@ -7,6 +7,7 @@ the frozen and the thin operation side by side, which dropout needs. By default 
 cheaper of the first two is taken layer by layer, by counting multiplications.
 """
 
+from kphotoz.layers.adapted_functional import AdaptedFunctional
 from kphotoz.layers.aperture_photometry import AperturePhotometry
 from kphotoz.layers.asinh_magnitudes import AsinhMagnitudes
 from kphotoz.layers.band_stretch import BandStretch
@@ -19,6 +20,7 @@ from kphotoz.layers.quantile_encoding import QuantileEncoding
 from kphotoz.layers.random_dihedral import RandomDihedral
 
 __all__ = [
+    "AdaptedFunctional",
     "AperturePhotometry",
     "AsinhMagnitudes",
     "BandStretch",

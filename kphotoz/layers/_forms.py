@@ -11,7 +11,10 @@ import math
 import keras
 from keras import ops
 
-__all__ = ["Form", "form_of", "form_of_kernel", "is_depthwise"]
+__all__ = [
+    *("Form", "form_of", "form_of_kernel", "is_depthwise", "is_linear"),
+    "quantization_of",
+]
 
 _CONVS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -76,15 +79,29 @@ class Form:
 def form_of(layer: keras.Layer) -> Form | None:
     """Returns how to read the kernel of a convolution or linear layer, else None.
 
-    None also for a kernel that is not a plain variable (quantized layers) and for an
-    einsum whose kernel shares an axis with both input and output.
+    None also for a quantized kernel, whatever its dtype, and for an einsum whose kernel
+    shares an axis with both input and output.
     """
-    kinds = (keras.layers.Dense, keras.layers.EinsumDense, *_CONVS, *_DEPTHWISE)
-    if not isinstance(layer, kinds) or not layer.built:
+    if not is_linear(layer) or not layer.built or quantization_of(layer):
         return None
     if not isinstance(layer.kernel, keras.Variable):
         return None
     return form_of_kernel(layer, tuple(layer.kernel.shape))
+
+
+def is_linear(layer: keras.Layer) -> bool:
+    """Returns whether the layer is a convolution or linear layer of Keras."""
+    kinds = (keras.layers.Dense, keras.layers.EinsumDense, *_CONVS, *_DEPTHWISE)
+    return isinstance(layer, kinds)
+
+
+def quantization_of(layer: keras.Layer) -> str | None:
+    """Returns how a layer is quantized, as Keras names it, None where it is not.
+
+    In float8 a layer keeps its kernel, but calls compute with rounded copies of it, and
+    int4 and GPTQ have no kernel that anything could be added to.
+    """
+    return layer.quantization_mode
 
 
 def form_of_kernel(layer: keras.Layer, shape: tuple[int, ...]) -> Form | None:

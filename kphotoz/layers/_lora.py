@@ -72,6 +72,12 @@ class LoRAMixin(LowRank):
                 "Wanted: no kernel_constraint. Received: "
                 f"{self.kernel_constraint!r}. A frozen kernel cannot be constrained."
             )
+        if self.quantization_mode is not None:
+            raise ValueError(
+                f"Wanted: a dtype policy of floating-point numbers. Received: "
+                f"{self.dtype_policy.name!r}. Factors cannot train beside a quantized "
+                "kernel: merge the adapter, then quantize the result."
+            )
         # BaseConv calls its number of spatial axes `rank`.
         self.adapter_rank = check_rank(rank)
         self.alpha = check_alpha(alpha, self.adapter_rank)

@@ -205,10 +205,112 @@ def _refused(folder, match, names=NAMES, base=None):
         ({"r": 4}, "whose rank is 4"),
         ({"lora_alpha": -1}, "lora_alpha"),
         ({"rank_pattern": {"(": 2}}, "the pattern"),
+        ({"use_rslora": "false"}, "use_rslora: .*boolean"),
+        ({"init_lora_weights": "OLoRA"}, "changed the base.*Let PEFT convert"),
+        ({"init_lora_weights": "loftq"}, "quantized the base. Start"),
+        ({"init_lora_weights": "new"}, "'new', which PEFT 0.21.2 lacks"),
+        ({"use_newest": {"x": 1}}, "use_newest.*PEFT 0.21.2 lacks. If it concerns"),
     ],
 )
 def test_configurations_that_do_more_are_refused(tmp_path, changed, match):
     _refused(write(tmp_path / "a", **changed), match)
+
+
+def test_options_that_change_no_function_are_read(tmp_path):
+    harmless = {
+        "fan_in_fan_out": True,
+        "init_lora_weights": "Gaussian",
+        "use_rslora": None,
+        "peft_version": "0.21.2",
+        "qalora_group_size": 16,
+        "megatron_core": "megatron.core",
+        "auto_mapping": {"base_model_class": "M"},
+        "use_newest": False,
+    }
+    adapted = adapters.from_peft(write(tmp_path / "a", **harmless), model(), NAMES)
+    check_updates(found(adapted), stored(), dict.fromkeys(NAMES, ALPHA / RANK))
+
+
+def one(folder, module, **config):
+    """Writes an adapter of one linear module."""
+    tensors = {
+        f"base_model.model.{module}.lora_A.weight": np.ones((RANK, 4), "float32"),
+        f"base_model.model.{module}.lora_B.weight": np.ones((6, RANK), "float32"),
+    }
+    return write(folder, tensors, **config)
+
+
+def linear():
+    image = keras.Input((4,))
+    return keras.Model(image, keras.layers.Dense(6, name="head")(image))
+
+
+# What `check_target_module_exists` of PEFT 0.21.2 says of these.
+TARGETS = [
+    ({"target_modules": ["q"]}, "layers.1.q", True),
+    ({"target_modules": ["q"]}, "layers.0.qq", False),
+    ({"target_modules": ["1.q"]}, "layers.1.q", True),
+    ({"target_modules": []}, "q", False),
+    ({"target_modules": "q"}, "layers.1.q", False),
+    ({"target_modules": r".*\.q"}, "layers.1.q", True),
+    ({"target_modules": ["q"], "exclude_modules": ["q"]}, "layers.1.q", False),
+    ({"target_modules": ["q"], "exclude_modules": ["0.q"]}, "layers.1.q", True),
+    ({"target_modules": ["q"], "exclude_modules": ".*1.*"}, "layers.1.q", False),
+    ({"target_modules": ["q"], "layers_to_transform": 1}, "m.layers.1.q", True),
+    ({"target_modules": ["q"], "layers_to_transform": 1}, "layers.1.q", False),
+    ({"target_modules": ["q"], "layers_to_transform": [0, 2]}, "m.layers.1.q", False),
+    ({"target_modules": ["q"], "layers_to_transform": []}, "layers.1.q", True),
+    ({"target_modules": ["q"], "layers_to_transform": 0}, "m.h.1.experts.0.q", False),
+    ({"target_modules": ["q"], "layers_to_transform": 1}, "q", True),
+    (
+        {"target_modules": ["q"], "layers_to_transform": 2, "layers_pattern": "h"},
+        "m.layers.1.h.2.q",
+        True,
+    ),
+    (
+        {"target_modules": ["q"], "layers_to_transform": 2, "layers_pattern": ["k"]},
+        "m.layers.1.h.2.q",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "module", "read"), TARGETS)
+def test_modules_that_peft_passes_over_are_refused(tmp_path, config, module, read):
+    folder = one(tmp_path / "a", module, **config)
+    if read:
+        adapters.from_peft(folder, linear(), {module: "head"})
+    else:
+        _refused(folder, "targets .* leave out", {module: "head"}, linear())
+
+
+@pytest.mark.parametrize("targets", [None, "All-Linear"])
+def test_targets_that_peft_finds_in_its_model_are_believed(tmp_path, targets):
+    folder = one(tmp_path / "a", "q", target_modules=targets)
+    adapters.from_peft(folder, linear(), {"q": "head"})
+
+
+def test_a_pattern_of_targets_that_never_ends_is_not_searched(tmp_path):
+    slow = "(a|aa)+" + "b" * 3
+    folder = one(tmp_path / "a", "a" * 60, target_modules=slow, exclude_modules=slow)
+    adapters.from_peft(folder, linear(), {"a" * 60: "head"})
+
+
+def test_a_name_that_is_no_pattern_of_itself_finds_its_rank(tmp_path):
+    # `get_pattern_key` returns the name where no pattern fits, and finds it as a key.
+    patterns = {"alpha_pattern": {"a+b": 9.0}, "rank_pattern": {"a+b": RANK}, "r": 8}
+    folder = one(tmp_path / "a", "a+b", **patterns)
+    (adapter,) = found(adapters.from_peft(folder, linear(), {"a+b": "head"}))
+    assert (adapter.rank, adapter.alpha) == (RANK, 9.0)
+
+
+def test_attention_of_pytorch_is_refused_for_what_it_is(tmp_path):
+    tensors = {}
+    for module, outputs in (("attn", 12), ("attn.base_layer.out_proj", 4)):
+        key = f"base_model.model.{module}.lora_"
+        tensors[key + "A.weight"] = np.ones((RANK, 4), "float32")
+        tensors[key + "B.weight"] = np.ones((outputs, RANK), "float32")
+    _refused(write(tmp_path / "a", tensors), "attn, an nn.MultiheadAttention")
 
 
 def test_pickled_and_missing_files_are_refused(tmp_path):
@@ -235,7 +337,16 @@ def test_damaged_configuration_is_refused(tmp_path, text):
 
 def test_other_tensors_and_halves_are_refused(tmp_path):
     extra = {"base_model.model.wte.lora_embedding_A": np.ones((2, 3), "float32")}
-    _refused(write(tmp_path / "a", stored() | extra), "lora_embedding_A")
+    _refused(write(tmp_path / "a", stored() | extra), "lora_embedding_A.*an embedding")
+    for key, match in (
+        ("head.lora_A.weight", "keys of base_model.model. only"),
+        ("base_model.model.head.lora_A.default.weight", "an adapter's name"),
+        ("base_model.model.head.lora_B.bias", "a factor has a bias"),
+        ("base_model.model.head.lora_magnitude_vector", "DoRA"),
+        ("base_model.model.head.base_layer.bias", "is no factor"),
+    ):
+        more = stored() | {key: np.ones(3, "float32")}
+        _refused(write(tmp_path / "a", more), match)
     half = stored()
     half.pop("base_model.model.head.lora_B.weight")
     _refused(write(tmp_path / "a", half), "only lora_A of head")
@@ -261,18 +372,96 @@ def test_factors_that_do_not_fit_are_refused(tmp_path):
     _refused(folder, r"\(3, 8\) and \(6, 3\) for query.*\(3, 30\)", swapped)
 
 
-def test_grouped_convolution_is_refused_both_ways(tmp_path):
+class Doubled(keras.layers.Dense):
+    def call(self, inputs, training=None):
+        return 2.0 * super().call(inputs, training=training)
+
+
+class Standardised(keras.layers.Conv2D):
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel - keras.ops.mean(kernel))
+
+
+def quantized(layer, mode):
+    layer.build((None, 6, 5, 4))
+    layer.quantize(mode)
+    return layer
+
+
+def with_keras_lora():
+    layer = keras.layers.Dense(4)
+    layer.build((None, 6, 5, 4))
+    layer.enable_lora(2)
+    return layer
+
+
+LAYERS = {
+    "int8": (lambda: quantized(keras.layers.Dense(4), "int8"), "quantized .int8.*Take"),
+    "int4": (lambda: quantized(keras.layers.Dense(4), "int4"), "quantized .int4.*Take"),
+    "lora": (with_keras_lora, "has an adapter already. Merge that"),
+    "depthwise": (lambda: keras.layers.DepthwiseConv2D(3), "mixes all channels"),
+    "separable": (lambda: keras.layers.SeparableConv2D(4, 3), "two convolutions"),
+    "transposed": (lambda: keras.layers.Conv2DTranspose(4, 3), "no transposed"),
+    "embedding": (lambda: keras.layers.Embedding(4, 3), "no embeddings"),
+    "norm": (keras.layers.BatchNormalization, "it is neither"),
+    "own_call": (lambda: Doubled(4), "Doubled: its class has a call of its own"),
+    "own_operation": (lambda: Standardised(4, 3), "a call of its own"),
+    "einsum": (
+        lambda: keras.layers.EinsumDense("bhwc,wcd->bhwd", (None, 5, 3)),
+        "no single matrix",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_that_peft_would_not_follow_are_refused_for_what_they_are(
+    kind, tmp_path
+):
+    make, match = LAYERS[kind]
+    layer = make()
+    layer.name = "odd"
     image = keras.Input((6, 5, 4))
-    layer = keras.layers.Conv2D(8, 3, groups=2, name="stem")
     base = keras.Model(image, layer(image))
+    _refused(one(tmp_path / "a", "m"), match, {"m": "odd"}, base)
+
+
+def test_a_base_with_adapters_is_refused_as_such(tmp_path):
+    base = adapters.apply(linear(), 2)
+    _refused(one(tmp_path / "a", "m"), "has an adapter already", {"m": "head"}, base)
+
+
+class Back(keras.layers.Layer):
+    """Goes back through the kernel of another layer, as an autoencoder does."""
+
+    def __init__(self, kernel, **kwargs):
+        super().__init__(**kwargs)
+        self.shared = kernel
+
+    def call(self, inputs):
+        return inputs @ keras.ops.transpose(self.shared)
+
+
+def test_a_kernel_of_two_layers_is_refused(tmp_path):
+    layer = keras.layers.Dense(6, name="head")
+    image = keras.Input((4,))
+    hidden = layer(image)
+    base = keras.Model(image, Back(layer.kernel, name="back")(hidden))
+    _refused(one(tmp_path / "a", "m"), "also that of back", {"m": "head"}, base)
+
+
+def test_a_rank_above_both_sides_of_a_kernel_is_refused(tmp_path):
     tensors = {
-        "base_model.model.c.lora_A.weight": np.ones((RANK, 2, 3, 3), "float32"),
-        "base_model.model.c.lora_B.weight": np.ones((8, RANK, 1, 1), "float32"),
+        "base_model.model.m.lora_A.weight": np.ones((8, 4), "float32"),
+        "base_model.model.m.lora_B.weight": np.ones((6, 8), "float32"),
     }
-    folder = write(tmp_path / "a", tensors)
-    _refused(folder, "ungrouped.*groups=2", {"c": "stem"}, base)
-    with pytest.raises(InputError, match="groups=2"):
-        adapters.to_peft(adapters.apply(base), tmp_path / "b", {"c": "stem"})
+    folder = write(tmp_path / "a", tensors, r=8)
+    _refused(folder, "at most 6 for head.*8 for m", {"m": "head"}, linear())
+
+
+def test_dropout_is_written(tmp_path):
+    adapters.to_peft(adapters.apply(linear(), 2, dropout=0.2), tmp_path, {"m": "head"})
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["lora_dropout"] == 0.2
 
 
 @pytest.mark.parametrize("names", ["dict", "callable"])

@@ -140,7 +140,7 @@ def test_a_kernel_read_twice_gives_the_gradient_of_both_readings(formulation):
 def test_conv1d_and_einsum_are_exchanged_in_a_graph_that_stays_one():
     base, x, _ = disturbed(graph)
     model = adapters.apply(base, 2, dropout=0.2)
-    assert type(model) is type(base)
+    assert isinstance(model, type(base))
     names = [type(model.get_layer(n)).__name__ for n in ("conv", "einsum")]
     assert names == ["LoRAConv1D", "LoRAEinsumDense"]
     # The einsum is called twice and is one layer: two factors each, no more.

@@ -189,7 +189,14 @@ def test_first_broken_clause_is_told_in_one_line(make, told):
     assert "\n" not in str(caught.value)
 
 
-def test_frozen_weight_that_moves_is_found():
+def test_layer_that_writes_to_its_kernel_is_left_out_and_stays_as_it_was():
+    run_adapter_contract(WritesItsKernel, INPUTS)
+
+
+def test_frozen_weight_that_moves_is_found(monkeypatch):
+    from kphotoz.adapters.freezing import Freezing
+
+    monkeypatch.setattr(Freezing, "may_move", lambda self, variable: True)
     with pytest.raises(AssertionError, match="train: frozen weights changed: .*kernel"):
         run_adapter_contract(WritesItsKernel, INPUTS)
 

@@ -1,0 +1,225 @@
+"""Copies of live models: the same classes, functions, names and weights.
+
+A copy is made of the configuration of a model that lives in this process, so what
+Keras refuses to read from a stranger's file comes along: `Lambda` layers, functions
+given as activations, classes that nobody registered. No code is loaded for it: each
+callable is handed over as the object that it is.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+
+from kphotoz.adapters import paths
+from kphotoz.errors import InputError
+from kphotoz.layers._forms import quantization_of
+
+__all__ = [
+    *("check_quantized", "copy_any", "copy_state", "describe", "own_objects"),
+    *("rebuilt", "share_functions"),
+]
+
+_KEPT = (None, "int8", "int4")  # what a copy of a layer keeps to the bit
+
+
+def copy_any(model: keras.Model) -> keras.Model:
+    """Returns an uncompiled copy of a model of any class, with equal weights and seeds.
+
+    Its layers have the names of the model's, even where Keras makes names up.
+
+    Raises:
+        InputError: its class does not give itself back from its own configuration.
+    """
+    with own_objects([model, *paths.walk(model).values()]):
+        copy = rebuilt(model, describe(model))
+    old, new = ({"": x, **paths.walk(x)}.values() for x in (model, copy))
+    for source, target in zip(old, new, strict=True):
+        if not isinstance(source, keras.Model):
+            copy_state(source, target)
+    for source, target in zip(model.variables, copy.variables, strict=True):
+        target.assign(paths.value(source))
+    return copy
+
+
+def describe(model: keras.Model) -> dict:
+    """Returns what rebuilds a model, without how it was compiled.
+
+    Some classes compile themselves and cannot say how.
+    """
+    return _uncompiled(keras.saving.serialize_keras_object(model))
+
+
+def _uncompiled(config: Any) -> Any:
+    if isinstance(config, dict):
+        lost = ("compile_config",) if "class_name" in config else ()
+        return {k: _uncompiled(v) for k, v in config.items() if k not in lost}
+    if isinstance(config, list | tuple):
+        return type(config)(map(_uncompiled, config))
+    return config
+
+
+def rebuilt(
+    model: keras.Model,
+    config: dict,
+    variables: Iterable[keras.Variable] | None = None,
+    fix: str = "build on its classes, and make every layer in __init__ or build",
+) -> keras.Model:
+    """Returns the model of a configuration, its layers named as those of `model`.
+
+    Layers are paired by position, since a name that Keras made up is another one in
+    every copy. Call it within `own_objects`.
+
+    Args:
+        model: what the configuration describes.
+        config: made by `describe`.
+        variables: those of `model` that the copy has too. [default: all]
+        fix: what helps, besides `get_config`, where that does not.
+
+    Raises:
+        InputError: the configuration does not rebuild the model.
+    """
+    check_quantized(model)
+    kind = type(model).__name__
+    try:
+        copy = keras.saving.deserialize_keras_object(config)
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise InputError(
+            f"Wanted: a model that can be rebuilt from its configuration. Received: "
+            f"{kind}, of which Keras says: {' '.join(str(error).split())[:500]} "
+            f"Implement get_config, and {fix}."
+        ) from error
+    old, new = (list(paths.walk(x).values()) for x in (model, copy))
+    wanted = list(model.variables if variables is None else variables)
+    odd = ""
+    if len(copy.variables) != len(wanted):
+        odd = f"has {len(copy.variables)} variables instead of {len(wanted)}"
+    elif len(new) != len(old):
+        odd = f"has {len(new)} layers instead of {len(old)}"
+    else:
+        for x, y in zip(old, new, strict=True):
+            if type(x) is not type(y):
+                odd = f"has a {type(y).__name__} in the place of {x.name}"
+        for v, w in zip(wanted, copy.variables, strict=True):
+            if tuple(v.shape) != tuple(w.shape):
+                odd = f"has {tuple(w.shape)} as the shape of {v.path}, {tuple(v.shape)}"
+    if odd:
+        raise InputError(
+            f"Wanted: a model that can be rebuilt from its configuration. Received: "
+            f"{kind}, whose copy {odd}. Implement get_config, and {fix}."
+        )
+    paths.rename(copy, [layer.name for layer in old])
+    for x, y in zip(old, new, strict=True):
+        share_functions(x, y)
+    return copy
+
+
+def check_quantized(model: keras.Model) -> None:
+    """Raises InputError for layers quantized in a way that no copy keeps.
+
+    The scales of float8 move with every step of training; layers of GPTQ and AWQ say
+    nowhere in their configuration how far they have come.
+    """
+    for path, layer in paths.walk(model).items():
+        if quantization_of(layer) not in _KEPT:
+            raise InputError(
+                "Wanted: layers that are not quantized, or to int8 or int4. Received: "
+                f"{path} with {quantization_of(layer)}, which can be neither copied "
+                "nor frozen. Adapt the model before it is quantized, and quantize what "
+                "adapters.merge gives."
+            )
+
+
+@contextlib.contextmanager
+def own_objects(layers: Iterable[keras.Layer]) -> Iterator[None]:
+    """Within it layers give themselves back with the callables and classes they have.
+
+    While it lasts every function that a layer holds goes by a name of its own, which
+    stands for that very function.
+
+    Args:
+        layers: live layers, to be serialised and deserialised within.
+    """
+    scope: dict[str, Any] = {}
+    kept = []
+    for layer in _with_hidden(layers):
+        scope[type(layer).__name__] = type(layer)
+        for name, value in list(vars(layer).items()):
+            if hasattr(value, "get_config") and not _of_keras(type(value)):
+                scope[type(value).__name__] = type(value)
+            elif _is_own_function(layer, name, value):
+                token = f"kphotoz_function_{len(kept)}"
+                scope[token] = value
+                kept.append((layer, name, value))
+                setattr(layer, name, _under(token, value))
+    try:
+        with keras.saving.custom_object_scope(scope):
+            yield
+    finally:
+        for layer, name, value in kept:
+            setattr(layer, name, value)
+
+
+def share_functions(old: keras.Layer, new: keras.Layer | None) -> None:
+    """Gives a copy of a layer the very functions that it holds.
+
+    Keras forgets some of them, as the mask of a Lambda.
+    """
+    for name, value in list(vars(old).items()) if new is not None else ():
+        if name in vars(new) and _is_own_function(old, name, value):
+            setattr(new, name, value)
+
+
+def _with_hidden(layers: Iterable[keras.Layer]) -> list[keras.Layer]:
+    """Returns layers and those that they keep to themselves, as Bidirectional does."""
+    found = {id(layer): layer for layer in layers}
+    queue = list(found.values())
+    while queue:
+        for value in list(vars(queue.pop()).values()):
+            if isinstance(value, keras.Layer) and id(value) not in found:
+                every = (value, *paths.walk(value).values())
+                new = {id(x): x for x in every if id(x) not in found}
+                found |= new
+                queue += new.values()
+    return list(found.values())
+
+
+def _is_own_function(layer: keras.Layer, name: str, value: Any) -> bool:
+    if not callable(value) or isinstance(value, type) or hasattr(value, "get_config"):
+        return False
+    # Methods that an instance has in place of those of its class are no settings.
+    return not callable(getattr(type(layer), name, None)) and not _of_keras(value)
+
+
+def _of_keras(value: Any) -> bool:
+    return (getattr(value, "__module__", None) or "").split(".")[0] == "keras"
+
+
+def _under(token: str, function: Callable) -> Callable:
+    def named(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    # The signature too, because Lambda looks for arguments called mask and training.
+    with contextlib.suppress(AttributeError):
+        functools.update_wrapper(named, function)
+    named.__name__ = named.__qualname__ = token
+    return named
+
+
+def copy_state(old: keras.Layer, new: keras.Layer) -> None:
+    """Copies weights and seeds between layers of one class."""
+    if not old.built or not new.built:
+        return
+    if paths.children(old):
+        # Its own variables are none of those of the layers that it is made of.
+        for source, copy in zip(old.weights, new.weights, strict=True):
+            copy.assign(paths.value(source))
+    elif old.weights:
+        store: dict = {}
+        old.save_own_variables(store)
+        new.load_own_variables({k: paths.value(v) for k, v in store.items()})
+    for memory in (paths.seeds, paths.states):
+        for source, copy in zip(memory(old), memory(new), strict=False):
+            copy.assign(paths.value(source))
