@@ -85,7 +85,7 @@ def _row(cases: list[Case], results: dict) -> list[str]:
     jax = [(case, results.get(f"{case.name} jax")) for case in cases]
     known = found or [x for _, x in jax if x] or [{}]
     one = known[0]
-    graph = one.get("kind") in ("Functional", "Sequential")
+    graph = one.get("kind") != "AdaptedModel"
     return [
         _names(cases),
         one.get("inputs", ""),

@@ -10,8 +10,8 @@ class ContractReport:
     """One row of a table of models that keep the adapter contract.
 
     Args:
-        kind: class name of the adapted model: "Functional", "Sequential" or
-            "AdaptedModel".
+        kind: class name of the adapted model: "AdaptedFunctional" where LoRA layers
+            were exchanged for those of a graph, else "AdaptedModel".
         adapted: paths of the layers with an adapter.
         skipped: {path: why} of the convolutions and linear layers without one.
         trainable: entries that train in the adapted model.

@@ -15,7 +15,7 @@ from families.table import write  # noqa: E402 - found by the line above
 
 RUN = {"date": "2026-12-01", "versions": {"keras": "3.15.1"}}
 WORKS = RUN | {
-    **{"status": "works", "inputs": "32 × 32 × 5", "kind": "Functional"},
+    **{"status": "works", "inputs": "32 × 32 × 5", "kind": "AdaptedFunctional"},
     **{"adapted": ["a", "b"], "skipped": {"c": "small"}, "fold": "folded"},
     "quantized": "not quantized: no layer that Keras quantizes",
 }
@@ -29,7 +29,9 @@ def rows(results, tmp_path):
     )
     write(results, page)
     text = page.read_text()
-    assert text.startswith("above\n<!-- families: start -->\n") and "replaced" not in text
+    assert (
+        text.startswith("above\n<!-- families: start -->\n") and "replaced" not in text
+    )
     assert text.endswith("<!-- families: end -->\nbelow\n")
     cells = [line.strip("|\n ").split(" | ") for line in text.splitlines()]
     return {row[0]: row[1:] for row in cells if len(row) == 8}

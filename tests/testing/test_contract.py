@@ -132,7 +132,7 @@ def test_model_that_keeps_the_contract_passes(make):
 
 def test_report_says_what_was_adapted_and_what_was_not():
     report = run_adapter_contract(sequential, INPUTS)
-    assert report.kind == "Sequential"
+    assert report.kind == "AdaptedFunctional"
     # By hand: rank 2 on a kernel of (3 * 3 * 3, 6), 168 + 72 * 1 + 1 weights.
     assert report.adapted == ("conv2d",) and report.trainable == 2 * (27 + 6)
     assert report.parameters == 168 + 73
