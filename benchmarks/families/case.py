@@ -54,14 +54,16 @@ def images(height: int, width: int, bands: int = 5) -> np.ndarray:
 def settled(model: keras.Model, inputs: Any) -> keras.Model:
     """Returns the model as if it had been trained a little.
 
-    Biases, scales and shifts are none of zero and one, and the statistics of batch
-    normalisations are those of inputs like these: at its start a deep network that does
-    not normalise lets its outputs, and with them its gradients, grow or vanish.
+    Biases, scales and shifts are none of zero and one, no weight has equal entries, and
+    the statistics of batch normalisations are those of inputs like these: at its start
+    a deep network that does not normalise lets its outputs, and with them its
+    gradients, grow or vanish.
     """
     rng = np.random.default_rng(1)
     for weight in model.weights:
-        if len(weight.shape) == 1 and "float" in weight.dtype:
-            values = keras.ops.convert_to_numpy(weight)
+        values = keras.ops.convert_to_numpy(weight)
+        # Equal entries are a start too: equal queries give attention no gradient.
+        if "float" in weight.dtype and (values.ndim == 1 or np.ptp(values) == 0):
             weight.assign(values + rng.uniform(0, 0.1, values.shape))
     layers = list(model._flatten_layers(include_self=False))
     for layer in layers:

@@ -7,6 +7,8 @@ from families.case import Case, hub
 __all__ = ["VISION", "csp_net", "dino", "hgnet", "resnet", "vit"]
 
 IMAGE = (32, 32, 5)
+# A dropped path gives its factors no gradient in that step.
+NO_DROP = "without dropped paths"
 PATCHES = {"patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
 
 
@@ -111,7 +113,10 @@ def mobilenet_v5():
 
 
 def efficientnet():
-    """Returns an EfficientNet of a fused and an unfused stage."""
+    """Returns an EfficientNet of a fused and an unfused stage.
+
+    Its configuration forgets `num_features`, so that only the default can be copied.
+    """
     return keras_hub.models.EfficientNetBackbone(
         stackwise_width_coefficients=[1.0, 1.0],
         stackwise_depth_coefficients=[1.0, 1.0],
@@ -125,7 +130,6 @@ def efficientnet():
         stackwise_block_types=["fused", "unfused"],
         stackwise_force_input_filters=[0, 0],
         stackwise_nores_option=[False, False],
-        num_features=24,
         input_shape=IMAGE,
     )
 
@@ -136,7 +140,7 @@ def mit(**arguments):
         **{"layerwise_depths": [1, 1], "num_layers": 2, "hidden_dims": [8, 16]},
         **{"layerwise_num_heads": [1, 2], "layerwise_sr_ratios": [2, 1]},
         **{"layerwise_patch_sizes": [7, 3], "layerwise_strides": [4, 2]},
-        **{"max_drop_path_rate": 0.1, "image_shape": IMAGE},
+        **{"max_drop_path_rate": 0.0, "image_shape": IMAGE},
     }
     return keras_hub.models.MiTBackbone(**given | arguments)
 
@@ -159,9 +163,9 @@ VISION: list[Case] = [
             "DenseNet", stackwise_num_repeats=[2, 2], growth_rate=8, image_shape=IMAGE
         ),
     ),
-    hub("EfficientNet", efficientnet),
+    hub("EfficientNet", efficientnet, note="only with the default num_features"),
     hub("HGNetV2", hgnet),
-    hub("MiT", mit),
+    hub("MiT", mit, note=NO_DROP),
     hub("MobileNet", mobilenet),
     hub("MobileNetV5", mobilenet_v5),
     hub("ResNet", resnet),
@@ -170,8 +174,9 @@ VISION: list[Case] = [
         _make(
             "SwinTransformer",
             **{"image_shape": IMAGE, "embed_dim": 8, "depths": (2, 2)},
-            **{"num_heads": (2, 2), "window_size": 4},
+            **{"num_heads": (2, 2), "window_size": 4, "drop_path": 0.0},
         ),
+        note=NO_DROP,
     ),
     hub(
         "VGG",

@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -71,7 +71,11 @@ def factors(model: keras.Model) -> list[tuple[str, np.ndarray]]:
 def gap(one: Any, other: Any) -> float:
     """Returns the largest difference of two equal structures of arrays."""
     pairs = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
-    return max(float(np.abs(np.subtract(x, y)).max()) for x, y in pairs)
+    # Not of the arrays' own type: a mask is none that can be subtracted.
+    return max(
+        float(np.abs(np.subtract(x, y, dtype="float64")).max(initial=0))
+        for x, y in pairs
+    )
 
 
 def size(variables: list[keras.Variable]) -> int:
@@ -100,12 +104,8 @@ def toggle(layer: keras.Layer) -> None:
     layer.trainable = True
 
 
-def quantize(model: keras.Model, call: Callable[[keras.Model], Any]) -> str:
-    """Quantizes a model to int8, in place.
-
-    Args:
-        model: plain built model.
-        call: function that calls a model.
+def quantize(model: keras.Model) -> str:
+    """Quantizes a plain model to int8, in place.
 
     Returns:
         why the model is not quantized, or "" if it is.
@@ -115,7 +115,6 @@ def quantize(model: keras.Model, call: Callable[[keras.Model], Any]) -> str:
             # Of layers that cannot be quantized.
             warnings.simplefilter("ignore", UserWarning)
             model.quantize("int8")
-        call(model)
     except Exception as error:  # whatever it is, it is Keras' and no adapter's
         return one_line(error)
     layers = model._flatten_layers(include_self=False)
