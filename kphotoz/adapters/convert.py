@@ -8,13 +8,18 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths, peft_file
-from kphotoz.adapters.adapted_model import AdaptedModel
-from kphotoz.adapters.inventory import Adapter, adapters_of, check_finite
+from kphotoz.adapters.inventory import (
+    Adapter,
+    adapters_of,
+    check_finite,
+    origin_of,
+    root_of,
+)
 from kphotoz.adapters.matrices import Given, build_given, matrices_of
 from kphotoz.adapters.peft_file import PeftFactors
-from kphotoz.adapters.storage import check_frozen, origin_of
+from kphotoz.adapters.storage import check_frozen
 from kphotoz.errors import InputError
-from kphotoz.layers._forms import Form, form_of, form_of_kernel
+from kphotoz.layers._forms import Form, form_of, form_of_kernel, quantization_of
 from kphotoz.layers._lora import LoRAMixin
 
 __all__ = ["from_peft", "to_peft"]
@@ -127,7 +132,7 @@ def to_peft(model: keras.Model, folder: str | os.PathLike, names: Names) -> None
     check_finite(found)
     _check_only_factors(model, found)
     modules = _modules(names, [adapter.path for adapter in found])
-    layers = paths.walk(model.base if isinstance(model, AdaptedModel) else model)
+    layers = paths.walk(root_of(model))
     factors = {modules[x.path]: _theirs(x, layers) for x in found}
     peft_file.write(folder, factors, _dropout(found))
 
@@ -198,8 +203,7 @@ def _form(path: str, layer: keras.Layer, form: Form | None, layers: dict) -> For
 def _why_not(layer: keras.Layer, form: Form | None) -> tuple[str, str]:
     """Returns why PEFT computes something else with a layer, or "", and what helps."""
     fix = "Leave it out of the adapter"
-    if getattr(layer, "quantization_mode", None):
-        mode = layer.quantization_mode
+    if mode := quantization_of(layer):
         return f"its kernel is quantized ({mode})", "Take the model before quantize()"
     if not layer.built:
         return "it is not built", "Call the model on a batch first"

@@ -33,8 +33,7 @@ def copy_any(model: keras.Model) -> keras.Model:
     Raises:
         InputError: its class does not give itself back from its own configuration.
     """
-    with own_objects([model, *paths.walk(model).values()]):
-        copy = rebuilt(model, describe(model))
+    copy = rebuilt(model)
     old, new = ({"": x, **paths.walk(x)}.values() for x in (model, copy))
     for source, target in zip(old, new, strict=True):
         if not isinstance(source, keras.Model):
@@ -63,18 +62,18 @@ def _uncompiled(config: Any) -> Any:
 
 def rebuilt(
     model: keras.Model,
-    config: dict,
+    change: Callable[[dict], dict] = lambda config: config,
     variables: Iterable[keras.Variable] | None = None,
     fix: str = "build on its classes, and make every layer in __init__ or build",
 ) -> keras.Model:
-    """Returns the model of a configuration, its layers named as those of `model`.
+    """Returns a model of another's configuration, its layers named as those.
 
     Layers are paired by position, since a name that Keras made up is another one in
-    every copy. Call it within `own_objects`.
+    every copy.
 
     Args:
-        model: what the configuration describes.
-        config: made by `describe`.
+        model: built model of any class.
+        change: returns the configuration to use, given what `describe` returns.
         variables: those of `model` that the copy has too. [default: all]
         fix: what helps, besides `get_config`, where that does not.
 
@@ -82,38 +81,46 @@ def rebuilt(
         InputError: the configuration does not rebuild the model.
     """
     check_quantized(model)
-    kind = type(model).__name__
+    layers = paths.walk(model)
+    if any(map(quantization_of, layers.values())):
+        fix = "adapt the model before it is quantized: not all classes say it is"
     try:
-        copy = keras.saving.deserialize_keras_object(config)
+        with own_objects([model, *layers.values()]):
+            config = change(describe(model))
+            copy = keras.saving.deserialize_keras_object(config)
+        unlike = _unlike(model, copy, variables)
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        unlike = f"of which Keras says: {' '.join(str(error).split())[:500]}"
+    if unlike:
         raise InputError(
-            f"Wanted: a model that can be rebuilt from its configuration. Received: "
-            f"{kind}, of which Keras says: {' '.join(str(error).split())[:500]} "
-            f"Implement get_config, and {fix}."
-        ) from error
-    old, new = (list(paths.walk(x).values()) for x in (model, copy))
-    wanted = list(model.variables if variables is None else variables)
-    odd = ""
-    if len(copy.variables) != len(wanted):
-        odd = f"has {len(copy.variables)} variables instead of {len(wanted)}"
-    elif len(new) != len(old):
-        odd = f"has {len(new)} layers instead of {len(old)}"
-    else:
-        for x, y in zip(old, new, strict=True):
-            if type(x) is not type(y):
-                odd = f"has a {type(y).__name__} in the place of {x.name}"
-        for v, w in zip(wanted, copy.variables, strict=True):
-            if tuple(v.shape) != tuple(w.shape):
-                odd = f"has {tuple(w.shape)} as the shape of {v.path}, {tuple(v.shape)}"
-    if odd:
-        raise InputError(
-            f"Wanted: a model that can be rebuilt from its configuration. Received: "
-            f"{kind}, whose copy {odd}. Implement get_config, and {fix}."
+            "Wanted: a model that can be rebuilt from its configuration. Received: "
+            f"{type(model).__name__}, {unlike}. Implement get_config, and {fix}."
         )
-    paths.rename(copy, [layer.name for layer in old])
-    for x, y in zip(old, new, strict=True):
-        share_functions(x, y)
+    paths.rename(copy, [layer.name for layer in layers.values()])
+    for old, new in zip(layers.values(), paths.walk(copy).values(), strict=True):
+        share_functions(old, new)
     return copy
+
+
+def _unlike(
+    model: keras.Model, copy: keras.Model, variables: Iterable | None
+) -> str | None:
+    """Returns in what a copy is none, None where it is one."""
+    wanted = model.variables if variables is None else list(variables)
+    pair = [list(paths.walk(x).values()) for x in (model, copy)]
+    if len(copy.variables) != len(wanted):
+        return (
+            f"whose copy has {len(copy.variables)} variables instead of {len(wanted)}"
+        )
+    if len(pair[0]) != len(pair[1]):
+        return f"whose copy has {len(pair[1])} layers instead of {len(pair[0])}"
+    for old, new in zip(*pair, strict=True):
+        if type(old) is not type(new):
+            return f"whose copy has a {type(new).__name__} in the place of {old.name}"
+    for old, new in zip(wanted, copy.variables, strict=True):
+        if tuple(old.shape) != tuple(new.shape):
+            return f"whose copy has {old.path} of shape {tuple(new.shape)}"
+    return None
 
 
 def check_quantized(model: keras.Model) -> None:

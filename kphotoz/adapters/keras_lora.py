@@ -7,7 +7,7 @@ import numpy as np
 
 from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_model import AdaptedModel
-from kphotoz.adapters.copies import describe, own_objects, rebuilt
+from kphotoz.adapters.copies import rebuilt
 from kphotoz.adapters.matrices import Given, build_given
 from kphotoz.adapters.planning import matching
 from kphotoz.errors import InputError
@@ -159,8 +159,7 @@ def _without_lora(model: keras.Model, enabled: dict[str, keras.Layer]) -> keras.
     """Returns a copy of a model that never had LoRA, with the kernels it had then."""
     factors = {id(getattr(x, name)) for x in enabled.values() for name in _OWN}
     old = [v for v in model.variables if id(v) not in factors]
-    with own_objects([model, *paths.walk(model).values()]):
-        base = rebuilt(model, _stripped(describe(model)), old, _FIX)
+    base = rebuilt(model, _stripped, old, _FIX)
     for source, target in zip(old, base.variables, strict=True):
         target.assign(paths.value(source))
     return base

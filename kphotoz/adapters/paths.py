@@ -161,7 +161,8 @@ def edges(graph: keras.Model) -> list[tuple]:
     """
     if isinstance(graph, keras.Sequential):
         return list(itertools.pairwise([*graph.layers, None]))
-    config = graph.get_config()
+    # Of a second graph over the same layers, because some classes hide it in theirs.
+    config = keras.Model(graph.input, graph.output).get_config()
     # Names are unique within one graph.
     layers = {operation.name: operation for operation in graph.operations}
     edges = [

@@ -82,7 +82,7 @@ def plan(
     layers = paths.walk(base)
     full = set(matching(layers, train_also)) if train_also else set()
     written = written_kernels(base)
-    choices = []
+    choices, owners = [], {}
     for path, layer in layers.items():
         form = form_of(layer)
         if not is_linear(layer) or path in full or not _wanted(targets, path, layer):
@@ -95,6 +95,12 @@ def plan(
         if path in written:
             reason = "the model writes to its kernel in training"
             choices.append(_left_out(path, layer, rank, reason, targets is not None))
+            continue
+        owner = owners.setdefault(id(layer.kernel), path)
+        if owner != path:
+            # One update serves both, and with two the first would be lost.
+            reason = f"its kernel is that of {owner}, and gets its update"
+            choices.append(_left_out(path, layer, rank, reason, False))
             continue
         choice = _choose(path, layer, form, _rank(path, rank, rank_patterns))
         if choice.parameters >= choice.kernel_parameters or is_depthwise(layer):

@@ -137,12 +137,13 @@ def lora_twin(layer: keras.Layer, entry: dict, **config) -> LoRAMixin:
         entry: dict with rank, alpha, seed, dora, start and formulation.
         **config: further arguments of the LoRA layer.
     """
-    own = {k: v for k, v in layer.get_config().items() if k not in _OF_KERAS_LORA}
     inputs, outputs = form_of(layer).matrix
     names = ("rank", "alpha", "seed", "dora", "start", "formulation")
     given = {name: entry[name] for name in names}
     given["allow_full_rank"] = entry["rank"] > min(inputs, outputs)
-    return LORA[type(layer)].from_config(own | given | config)
+    with own_objects([layer]):
+        own = {k: v for k, v in layer.get_config().items() if k not in _OF_KERAS_LORA}
+        return LORA[type(layer)].from_config(own | given | config)
 
 
 def rebuild(
