@@ -13,6 +13,11 @@ BANDS = 5
 SMALLEST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 # Their normalisation has three means, of red, green and blue.
 THREE_BANDS = ("ConvNeXt", "EfficientNetV2")
+NOTES = {
+    "without preprocessing": THREE_BANDS,
+    # A path dropped in all rows gives its factors no gradient in that step.
+    "without dropped paths": ("EfficientNet", "EfficientNetV2"),
+}
 # The smallest member of each family comes first.
 MODELS = {
     "ConvNeXt": ["Tiny", "Small", "Base", "Large", "XLarge"],
@@ -44,7 +49,10 @@ def application(family: str, name: str, **arguments) -> Case:
         with warnings.catch_warnings():
             # Of inputs that have neither one nor three bands.
             warnings.simplefilter("ignore", UserWarning)
-            return getattr(keras.applications, name)(**given | arguments)
+            model = getattr(keras.applications, name)(**given | arguments)
+        if not family.startswith("EfficientNet"):
+            return model
+        return keras.models.clone_model(model, clone_function=_keep_paths)
 
     return Case(
         name=name,
@@ -52,11 +60,19 @@ def application(family: str, name: str, **arguments) -> Case:
         source="keras.applications",
         make=make,
         inputs=lambda: images(size, size, BANDS),
-        note="without preprocessing" if family in THREE_BANDS else "",
+        note=", ".join(note for note, ones in NOTES.items() if family in ones),
         # With random weights a change of an input by 1e-6 moves outputs by up to
         # 1e-4, in the deepest residual networks by 6e-4.
         options={"tolerance": 1e-3 if "152" in name else 1e-4, "run_eagerly": True},
     )
+
+
+def _keep_paths(layer: keras.Layer) -> keras.Layer:
+    """Returns a copy of a layer that drops no path, only entries."""
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.Dropout) and layer.noise_shape is not None:
+        config["rate"] = 0.0
+    return type(layer).from_config(config)
 
 
 def _name(family: str, member: str) -> str:
