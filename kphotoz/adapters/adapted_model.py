@@ -11,7 +11,6 @@ from kphotoz.adapters import paths
 from kphotoz.adapters.adapted_part import LayerOfAdapted
 from kphotoz.adapters.copies import describe
 from kphotoz.adapters.freezing import Freezing
-from kphotoz.adapters.paths import input_like, input_of
 from kphotoz.adapters.thin_calls import ThinCalls
 from kphotoz.layers._forms import form_of
 from kphotoz.layers._frozen import refuse_quantization
@@ -132,7 +131,7 @@ class AdaptedModel(keras.Model):
 
     def _symbolic(self) -> tuple:
         if self._ends is None:
-            inputs = keras.tree.map_structure(input_like, input_of(self.base))
+            inputs = paths.inputs_like(self.base)
             ends = inputs, self(inputs)
             # A function, since Keras wraps the structures of an attribute.
             self._ends = lambda: ends
@@ -152,6 +151,12 @@ class AdaptedModel(keras.Model):
 
     def call(self, inputs, training=None):
         return self.run(self.base, inputs, training)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """Returns the symbolic outputs: those of the base, which knows its layers."""
+        if hasattr(self.base, "input"):
+            return self.base.compute_output_spec(inputs)
+        return super().compute_output_spec(inputs, training=training)
 
     def run(self, network: keras.Model, inputs: Any, training: bool | None) -> Any:
         """Returns what a network of the base's layers gives out, updates applied.

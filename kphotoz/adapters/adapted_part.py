@@ -28,6 +28,10 @@ class AdaptedPart(keras.Layer):
     def call(self, inputs, training=None):
         return self.model.run(self._part(), inputs, training)
 
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """Returns the symbolic output of the layer."""
+        return self._part().compute_output_spec(inputs)
+
     def get_config(self) -> dict:
         model = keras.saving.serialize_keras_object(self.model)
         return super().get_config() | {"model": model, "layer": self.layer}

@@ -17,8 +17,8 @@ from kphotoz.layers._lora import LoRAMixin
 from kphotoz.layers._paths import children, walk
 
 __all__ = [
-    *("arrays", "children", "edges", "hash_model", "input_like", "input_of"),
-    *("is_automatic", "is_graph"),
+    *("arrays", "children", "edges", "hash_model", "input_of", "inputs_like"),
+    *("is_automatic", "is_graph", "is_stack"),
     *("is_swappable", "own_weights", "rename", "seeds", "states", "value", "walk"),
 ]
 
@@ -143,9 +143,31 @@ def input_of(model: keras.Model) -> Any:
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def input_like(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns a new symbolic input of the shape, dtype and name of another."""
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+def inputs_like(model: keras.Model) -> Any:
+    """Returns new symbolic inputs of the kinds and the structure of a model's.
+
+    Raises:
+        AttributeError: it has none.
+    """
+    graph = keras.Model(model.inputs, model.outputs) if is_stack(model) else model
+    starts = [x for x in graph.layers if isinstance(x, keras.layers.InputLayer)]
+    optional = {id(x.output) for x in starts if x.optional}
+
+    def like(tensor: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.Input(
+            batch_shape=tensor.shape,
+            dtype=tensor.dtype,
+            sparse=tensor.sparse,
+            name=tensor.name,
+            optional=id(tensor) in optional,
+        )
+
+    return keras.tree.map_structure(like, input_of(model))
+
+
+def is_stack(model: keras.Model) -> bool:
+    """Returns whether a model lists its layers in a row, without that of the input."""
+    return isinstance(model, keras.Sequential) or getattr(model, "sequential", False)
 
 
 def hash_model(model: keras.Model) -> str:

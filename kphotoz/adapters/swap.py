@@ -12,7 +12,7 @@ from kphotoz.adapters.copies import (
     own_objects,
     share_functions,
 )
-from kphotoz.adapters.paths import input_like
+from kphotoz.adapters.paths import inputs_like
 from kphotoz.files import hash_arrays
 from kphotoz.layers import (
     AdaptedFunctional,
@@ -187,14 +187,17 @@ def rebuild(
 
 
 def _copy_graph(model: keras.Model, copy: Callable) -> keras.Model:
-    if isinstance(model, keras.Sequential) or getattr(model, "sequential", False):
+    start = inputs_like(model)
+    if paths.is_stack(model):
         layers = [layer for layer in map(copy, model.layers) if layer is not None]
-        return keras.Sequential([input_like(model.inputs[0]), *layers], name=model.name)
+        return keras.Sequential([start, *layers], name=model.name)
     if model.compiled or isinstance(model, AdaptedFunctional):
         # A second graph over the same layers, because a clone would be compiled too,
         # and of the same class.
         model = keras.Model(model.input, model.output, name=model.name)
-    return keras.models.clone_model(model, clone_function=copy, call_function=_call)
+    return keras.models.clone_model(
+        model, start, clone_function=copy, call_function=_call
+    )
 
 
 def _call(layer: keras.Layer | None, *args: Any, **kwargs: Any) -> Any:

@@ -40,6 +40,10 @@ def hold(graph: keras.Model) -> dict:
         minds_itself = isinstance(layer, (LoRAMixin, BatchNormalization))
         if not minds_itself and path not in origin["train_also"]:
             freeze(layer)
+    # Nested models forget that they were not to train. TensorFlow would then pass them
+    # by when the whole is set to train, as already set.
+    for layer in layers.values() if not graph.trainable else ():
+        layer.trainable = False
     return origin
 
 

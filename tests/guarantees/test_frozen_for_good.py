@@ -126,6 +126,22 @@ def test_training_after_toggles_moves_no_bit_of_the_base(kind, toggled, tmp_path
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_base_that_its_owner_froze_and_a_model_saved_frozen_train_all_factors(
+    kind, tmp_path
+):
+    base = KINDS[kind]()
+    count = len(adapters.apply(base, 1).trainable_variables)
+    base.trainable = False
+    model = adapters.apply(base, 1)
+    assert len(model.trainable_variables) == count
+    model.trainable = False
+    again = _keras(base, model, tmp_path)
+    again.trainable = True
+    assert len(again.trainable_variables) == count
+    _toggle_and_compare(again)
+
+
 def test_frozen_normalisation_normalises_with_its_own_statistics_after_toggles():
     base = Unnamed()
     base(X)

@@ -213,6 +213,50 @@ def test_dict_of_inputs_keeps_its_structure():
     np.testing.assert_allclose(outputs(whole, x), outputs(base, x), atol=1e-6)
 
 
+def test_optional_input_stays_optional():
+    @register
+    class Sum(keras.Layer):
+        def call(self, x, y=None):
+            return x if y is None else x + y
+
+    one = keras.Input((6, 8), name="one")
+    other = keras.Input((6, 8), name="other", optional=True)
+    y = Sum()(layers.Dense(8)(one), other)
+    base = keras.Model([one, other], layers.Dense(5)(y))
+    model = adapters.apply(base, 1)
+    for second in (None, X):
+        wanted = keras.ops.convert_to_numpy(base([X, second]))
+        found = keras.ops.convert_to_numpy(model([X, second]))
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_features_of_a_backbone_of_keras_hub_with_lengths_left_open():
+    import keras_hub
+
+    base = keras_hub.models.BertBackbone(
+        vocabulary_size=30,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
+        max_sequence_length=6,
+    )
+    ids = np.arange(12).reshape(2, 6)
+    zeros, ones = np.zeros_like(ids), np.ones_like(ids)
+    x = {"token_ids": ids, "segment_ids": zeros, "padding_mask": ones}
+    model = adapters.apply(base, 1)
+    for variable in model.trainable_variables:
+        if variable.name == "lora_b":
+            variable.assign(np.full(variable.shape, 0.1))
+    merged = adapters.merge(model)
+    name = "transformer_layer_0"
+    wanted = keras.Model(merged.input, merged.get_layer(name).output)
+    found = keras.Model(model.input, model.get_layer(name).output)
+    np.testing.assert_allclose(outputs(found, x), outputs(wanted, x), atol=1e-5)
+    plain = keras.Model(base.input, base.get_layer(name).output)
+    assert np.abs(outputs(plain, x) - outputs(found, x)).max() > 1e-3
+
+
 def test_model_with_an_adapted_model_in_it_is_no_base():
     model = _adapted()
     outer = keras.Model(model.input, layers.Dense(3)(model.output))
