@@ -3,16 +3,19 @@
 Needs no test framework: call it in a test of any.
 """
 
-import contextlib
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from kphotoz import adapters
+from kphotoz.errors import InputError
+from kphotoz.testing import _clauses
+from kphotoz.testing._clauses import check, clause
+from kphotoz.testing.contract_report import ContractReport
 
 __all__ = ["run_adapter_contract"]
 
@@ -25,8 +28,10 @@ def run_adapter_contract(
     loss: Any = "mse",
     tolerance: float = 1e-5,
     custom_objects: dict | None = None,
+    jit_compile: bool | None = None,
+    run_eagerly: bool = False,
     **options: Any,
-) -> None:
+) -> ContractReport:
     """Checks that a model or layer can be adapted, trained, saved, loaded and merged.
 
     | clause | what must hold |
@@ -36,9 +41,11 @@ def run_adapter_contract(
     | identity | the adapted model's outputs are the base's, bit for bit |
     | train | after two steps every factor has moved and nothing frozen has |
     | reload | a .keras file gives the same weights and outputs, and trains on |
-    | file | an adapter file gives the same outputs on a base made by `make` |
-    | freeze | no adapted kernel moves when `trainable` was set to False and True |
+    | file | an adapter file gives the same outputs on the base |
+    | toggle | setting `trainable` to False and True, of the model or of any layer below it, changes nothing of what trains; also after a reload and in a clone |
     | merge | the merged model has no adapters and the same outputs |
+    | fold | `adapters.fold` of the merged model gives the same outputs or refuses it |
+    | quantize | a base that Keras quantized to int8 is adapted with its very outputs, or refused |
 
     Args:
         make: function of no arguments that returns a new model, or a layer of one call
@@ -48,29 +55,50 @@ def run_adapter_contract(
         labels: what the model is trained towards; an array or a structure like its
             outputs. [default: normal noise of a fixed seed]
         loss: as in `keras.Model.compile`, the same for every output. [default: "mse"]
-        tolerance: float. Largest difference of outputs after a reload or a merge, over
-            the largest output or 1, whichever is greater. [default: 1e-5]
+        tolerance: float. Largest difference of outputs after a reload, a merge or a
+            fold, over the largest output or 1, whichever is greater. [default: 1e-5]
         custom_objects: passed to `keras.models.load_model`, for classes that are not
             registered.
+        jit_compile: as in `keras.Model.compile`. [default: on JAX only, because XLA
+            takes long for deep networks]
+        run_eagerly: bool. Compile the steps of `train` only, and run those of later
+            clauses as they are: faster for deep networks. [default: False]
         **options: arguments of `adapters.apply`. [default: rank=2, alpha=3.0]
+
+    Returns:
+        what was adapted, folded and quantized.
 
     Raises:
         AssertionError: the first clause that does not hold, and what was seen.
-    """
+    """  # noqa: E501 - a row of a table is one line
     run = _Run(inputs, labels, loss, tolerance, custom_objects or {})
+    run.jit = keras.backend.backend() == "jax" if jit_compile is None else jit_compile
     options = {"rank": 2, "alpha": 3.0} | options
     with tempfile.TemporaryDirectory() as folder:
         base, outputs = run.build(make)
         model = run.adapt(base, outputs, options)
         run.train(model)
-        run.reload(model, pathlib.Path(folder) / "model.keras")
+        run.eager = run_eagerly
+        run.toggle("reloaded", run.reload(model, pathlib.Path(folder) / "model.keras"))
         again = run.file(base, model, pathlib.Path(folder) / "adapter.safetensors")
-        run.freeze(again)
-        run.merge(model)
+    run.toggle("loaded from its file", again)
+    run.toggle("cloned", run.clone(model))
+    fold = run.fold(run.merge(model))
+    return ContractReport(
+        kind=type(model).__name__,
+        adapted=tuple(x["path"] for x in adapters.report(model) if x["rank"]),
+        skipped=_clauses.skipped(base, options),
+        trainable=_clauses.size(model.trainable_variables),
+        parameters=_clauses.size(base.weights),
+        fold=fold,
+        quantized=run.quantize(make, base, options),
+    )
 
 
 class _Run:
     """The clauses, in order, and what they share."""
+
+    jit = eager = False
 
     def __init__(self, inputs, labels, loss, tolerance, custom_objects) -> None:
         self.inputs = keras.tree.map_structure(np.asarray, inputs)
@@ -78,15 +106,11 @@ class _Run:
         self.custom_objects = custom_objects
 
     def build(self, make) -> tuple[keras.Model, Any]:
-        with _clause("build"):
-            base = make()
-            if not isinstance(base, keras.Model):
-                base = self._around(base)
-            outputs = self.call(base)
+        base, outputs = self.make("build", make)
         flat = keras.tree.flatten(outputs)
-        _check("build", all(np.isfinite(x).all() for x in flat), "outputs not finite")
-        gap = _gap(outputs, self.call(base))
-        _check("build", gap == 0, f"two equal calls differ by {gap:.2g}")
+        check("build", all(np.isfinite(x).all() for x in flat), "outputs not finite")
+        gap = _clauses.gap(outputs, self.call(base))
+        check("build", gap == 0, f"two equal calls differ by {gap:.2g}")
         if self.labels is None:
             rng = np.random.default_rng(0)
             self.labels = keras.tree.map_structure(
@@ -96,12 +120,12 @@ class _Run:
 
     def adapt(self, base, outputs, options) -> keras.Model:
         before = adapters.snapshot(base)
-        with _clause("adapt"):
+        with clause("adapt"):
             model = adapters.apply(base, **options)
         changed = [k for k, v in adapters.snapshot(base).items() if v != before[k]]
-        _check("adapt", not changed, f"the base changed, first {changed[:1]}")
-        gap = _gap(outputs, self.call(model))
-        _check(
+        check("adapt", not changed, f"the base changed, first {changed[:1]}")
+        gap = _clauses.gap(outputs, self.call(model))
+        check(
             "identity",
             gap == 0,
             f"outputs differ by {gap:.2g} before any training. Does get_config hold "
@@ -114,108 +138,132 @@ class _Run:
         self._steps("train", model, 2)
         self._moved("train", before, model)
 
-    def freeze(self, model) -> None:
-        # Keras thaws the layers without an adapter: this model is not used again.
-        model.trainable = False
-        model.trainable = True
-        before = adapters.snapshot(model)
-        self._steps("freeze", model, 1)
-        self._moved("freeze", before, model)
-
-    def reload(self, model, path) -> None:
-        with _clause("reload"):
+    def reload(self, model, path) -> keras.Model:
+        with clause("reload"):
             model.save(path)
             again = keras.models.load_model(path, self.custom_objects, compile=False)
-        factors, found = _factors(model), _factors(again)
-        _check("reload", len(factors) == len(found), "factors are lost")
+        factors, found = _clauses.factors(model), _clauses.factors(again)
+        check("reload", len(factors) == len(found), "factors are lost")
         for (name, old), (_, new) in zip(factors, found, strict=True):
-            _check("reload", np.array_equal(old, new), f"{name} is another one")
+            check("reload", np.array_equal(old, new), f"{name} is another one")
         self._equal("reload", model, again)
         before = adapters.snapshot(again)
         self._steps("reload", again, 1)
         self._moved("reload", before, again)
+        return again
 
     def file(self, base, model, path) -> keras.Model:
-        with _clause("file"):
+        with clause("file"):
             adapters.save(model, path)
             again = adapters.load(base, path)
         self._equal("file", model, again)
         return again
 
-    def merge(self, model) -> None:
-        with _clause("merge"):
+    def clone(self, model) -> keras.Model:
+        custom = keras.saving.custom_object_scope(self.custom_objects)
+        with clause("toggle"), custom:
+            clone = keras.models.clone_model(model)
+            # Factors at their start could not all move in one step.
+            clone.set_weights(model.get_weights())
+        one, other = (len(x.trainable_variables) for x in (model, clone))
+        told = f"the clone trains {other} variables, the model {one}"
+        check("toggle", one == other, told)
+        return clone
+
+    def toggle(self, which: str, model: keras.Model) -> None:
+        wanted = {id(v): v.path for v in model.trainable_variables}
+        layers = list(model._flatten_layers(include_self=False))
+        for layer in [model, *layers]:
+            with clause("toggle"):
+                _clauses.toggle(layer)
+            trains = {id(v): v.path for v in model.trainable_variables}
+            if trains.keys() != wanted.keys():
+                both = {**wanted, **trains}
+                odd = [both[x] for x in both if (x in wanted) != (x in trains)]
+                told = f"the model {which}, of which {layer.name!r} was set to False "
+                told += f"and True, no longer trains the same: {', '.join(odd[:3])}"
+                check("toggle", False, told)
+        before = adapters.snapshot(model)
+        self._steps("toggle", model, 1)
+        self._moved("toggle", before, model)
+
+    def merge(self, model) -> keras.Model:
+        with clause("merge"):
             merged = adapters.merge(model)
         left = [v.path for v in merged.variables if v.name.startswith("lora_")]
-        _check("merge", not left, f"factors are left, first {left[:1]}")
+        check("merge", not left, f"factors are left, first {left[:1]}")
         self._equal("merge", model, merged)
+        return merged
+
+    def fold(self, merged) -> str:
+        with clause("fold"):
+            try:
+                folded = adapters.fold(merged)
+            except InputError as error:
+                return f"refused: {error}"
+        self._equal("fold", merged, folded)
+        return "folded"
+
+    def quantize(self, make, base, options) -> str:
+        copy, _ = self.make("quantize", make)
+        with clause("quantize"):
+            _clauses.copy_weights(base, copy)
+        left = _clauses.quantize(copy)
+        if left:
+            return f"not quantized: {left}"
+        with clause("quantize"):
+            try:
+                model = adapters.apply(copy, **options)
+            except InputError as error:
+                return f"refused: {error}"
+        try:
+            wanted = self.call(copy)
+        except AssertionError as error:
+            return f"not quantized: Keras cannot call it, {error}"
+        gap = _clauses.gap(wanted, self.call(model))
+        told = (
+            f"the adapted model's outputs differ from the quantized ones by {gap:.2g}"
+        )
+        check("quantize", gap == 0, told)
+        return "kept"
+
+    def make(self, name: str, make: Callable) -> tuple[keras.Model, Any]:
+        with clause(name):
+            base = make()
+            if not isinstance(base, keras.Model):
+                base = _clauses.around(base, self.inputs)
+            return base, self.call(base)
 
     def call(self, model):
-        with _clause("call"):
+        with clause("call"):
             outputs = model(self.inputs, training=False)
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
-    def _around(self, layer: keras.Layer) -> keras.Model:
-        def start(x, name=None):
-            return keras.Input(x.shape[1:], dtype=x.dtype, name=name)
-
-        inputs = keras.tree.map_structure(start, self.inputs)
-        if isinstance(inputs, dict):
-            # Keras wants the keys as names.
-            inputs = {name: start(x, name) for name, x in self.inputs.items()}
-        return keras.Model(inputs, layer(inputs))
-
-    def _steps(self, clause: str, model: keras.Model, steps: int) -> None:
-        # Adam's steps are of one size, so that a small gradient is not rounded away.
+    def _steps(self, name: str, model: keras.Model, steps: int) -> None:
+        # Adam's steps are of one size, so that a small gradient is not rounded away:
+        # with an epsilon below it, for at a deep network's start it can be 1e-12.
         losses = keras.tree.map_structure(lambda _: self.loss, self.labels)
-        with _clause(clause):
-            model.compile(keras.optimizers.Adam(1e-3), losses)
+        with clause(name):
+            optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-20)
+            how = {"jit_compile": self.jit and not self.eager}
+            model.compile(optimizer, losses, run_eagerly=self.eager, **how)
             for _ in range(steps):
                 model.train_on_batch(self.inputs, self.labels)
 
-    def _moved(self, clause: str, before: dict, model: keras.Model) -> None:
+    def _moved(self, name: str, before: dict, model: keras.Model) -> None:
         frozen = adapters.frozen_changed(before, model)
-        _check(clause, not frozen, f"frozen weights changed: {', '.join(frozen[:3])}")
+        check(name, not frozen, f"frozen weights changed: {', '.join(frozen[:3])}")
         still = adapters.unmoved_factors(before, model)
-        _check(
-            clause,
+        check(
+            name,
             not still,
             f"factors did not move: {', '.join(still[:3])}. Does call use these "
             "kernels, and does a gradient reach them?",
         )
 
-    def _equal(self, clause: str, model: keras.Model, other: keras.Model) -> None:
+    def _equal(self, name: str, model: keras.Model, other: keras.Model) -> None:
         wanted = self.call(model)
-        largest = max(np.abs(x).max() for x in keras.tree.flatten(wanted))
-        gap, limit = _gap(wanted, self.call(other)), self.tolerance * max(1, largest)
-        _check(clause, gap <= limit, f"outputs differ by {gap:.2g}, over {limit:.2g}")
-
-
-def _factors(model: keras.Model) -> list[tuple[str, np.ndarray]]:
-    return [
-        (v.path, keras.ops.convert_to_numpy(v))
-        for v in model.variables
-        if v.name.startswith("lora_")
-    ]
-
-
-def _gap(one: Any, other: Any) -> float:
-    pairs = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
-    return max(float(np.abs(np.subtract(x, y)).max()) for x, y in pairs)
-
-
-def _check(clause: str, holds: bool, seen: str) -> None:
-    if not holds:
-        raise AssertionError(f"Adapter contract, {clause}: {seen}")
-
-
-@contextlib.contextmanager
-def _clause(name: str) -> Iterator[None]:
-    """Tells of any error that it broke this clause."""
-    try:
-        yield
-    except AssertionError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:500]
-        kind = type(error).__name__
-        raise AssertionError(f"Adapter contract, {name}: {kind}: {text}") from error
+        largest = max(np.abs(x).max(initial=0) for x in keras.tree.flatten(wanted))
+        gap = _clauses.gap(wanted, self.call(other))
+        limit = self.tolerance * max(1, largest)
+        check(name, gap <= limit, f"outputs differ by {gap:.2g}, over {limit:.2g}")

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from kphotoz import adapters
+from kphotoz.errors import InputError
 from kphotoz.testing import run_adapter_contract
 
 INPUTS = np.random.default_rng(0).normal(size=(4, 6, 5, 3)).astype("float32")
@@ -84,6 +86,20 @@ class WritesItsKernel(Whole):
         return super().call(x)
 
 
+@keras.saving.register_keras_serializable("kphotoz_contract")
+class StaysFrozen(keras.layers.Dense):
+    """A layer that does not train again once `trainable` was set to False."""
+
+    @property
+    def trainable(self):
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        if not value:
+            keras.layers.Dense.trainable.fset(self, False)
+
+
 class Unregistered(Whole):
     pass
 
@@ -105,9 +121,40 @@ class Block(keras.Layer):
         return self.left(inputs["image"]) + self.right(inputs["colour"])
 
 
+def quantized(model):
+    return any(x.quantization_mode for x in model._flatten_layers(include_self=False))
+
+
 @pytest.mark.parametrize("make", [functional, sequential, Whole])
 def test_model_that_keeps_the_contract_passes(make):
     run_adapter_contract(make, INPUTS)
+
+
+def test_report_says_what_was_adapted_and_what_was_not():
+    report = run_adapter_contract(sequential, INPUTS)
+    assert report.kind == "AdaptedFunctional"
+    # By hand: rank 2 on a kernel of (3 * 3 * 3, 6), 168 + 72 * 1 + 1 weights.
+    (path,) = report.adapted
+    assert path.startswith("conv2d") and report.trainable == 2 * (27 + 6)
+    assert report.parameters == 168 + 73
+    (reason,) = report.skipped.values()
+    assert "146 parameters, the kernel has 72" in reason
+    assert report.fold == "folded"
+
+
+def test_report_says_why_a_model_is_not_folded():
+    report = run_adapter_contract(Whole, INPUTS, targets="conv")
+    assert report.kind == "AdaptedModel" and report.parameters == 168 + 28
+    assert report.fold.startswith("refused: Wanted: a built Functional")
+
+
+def test_report_says_that_keras_quantizes_no_convolution():
+    def make():
+        image = keras.Input((6, 5, 3))
+        return keras.Model(image, keras.layers.Conv2D(6, 3)(image))
+
+    report = run_adapter_contract(make, INPUTS)
+    assert report.quantized == "not quantized: no layer that Keras quantizes"
 
 
 def test_layer_with_a_structure_of_inputs_passes():
@@ -155,9 +202,54 @@ def test_frozen_weight_that_moves_is_found(monkeypatch):
         run_adapter_contract(WritesItsKernel, INPUTS)
 
 
-def test_merge_that_loses_the_update_is_found(monkeypatch):
-    from kphotoz import adapters
+def test_layer_that_trains_no_more_after_a_toggle_is_found():
+    def make():
+        layers = [keras.layers.Conv2D(6, 3), keras.layers.Flatten()]
+        head = StaysFrozen(3, name="head")
+        return keras.Sequential([keras.Input((6, 5, 3)), *layers, head])
 
-    monkeypatch.setattr(adapters, "merge", lambda model: functional())
-    with pytest.raises(AssertionError, match="merge: outputs differ by"):
+    with pytest.raises(AssertionError, match="toggle: .*no longer .*head/kernel"):
+        run_adapter_contract(make, INPUTS, train_also="head")
+
+
+@pytest.mark.parametrize("clause", ["merge", "fold"])
+def test_copy_that_loses_the_update_is_found(monkeypatch, clause):
+    monkeypatch.setattr(adapters, clause, lambda model: functional())
+    with pytest.raises(AssertionError, match=f"{clause}: outputs differ by"):
         run_adapter_contract(functional, INPUTS)
+
+
+def test_fold_that_is_refused_is_reported_and_one_that_breaks_is_found(monkeypatch):
+    def fold(model):
+        raise error
+
+    monkeypatch.setattr(adapters, "fold", fold)
+    error = InputError("no graph")
+    assert run_adapter_contract(functional, INPUTS).fold == "refused: no graph"
+    error = KeyError("lost")
+    with pytest.raises(AssertionError, match="fold: KeyError: 'lost'"):
+        run_adapter_contract(functional, INPUTS)
+
+
+def test_quantized_base_that_is_exchanged_for_another_is_found(monkeypatch):
+    apply = adapters.apply
+
+    def exchange(base, **options):
+        return apply(functional() if quantized(base) else base, **options)
+
+    monkeypatch.setattr(adapters, "apply", exchange)
+    with pytest.raises(AssertionError, match="quantize: .*differ from the quantized"):
+        run_adapter_contract(functional, INPUTS)
+
+
+def test_quantized_base_that_is_refused_is_reported(monkeypatch):
+    apply = adapters.apply
+
+    def refuse(base, **options):
+        if quantized(base):
+            raise InputError("a quantized kernel")
+        return apply(base, **options)
+
+    monkeypatch.setattr(adapters, "apply", refuse)
+    report = run_adapter_contract(functional, INPUTS)
+    assert report.quantized == "refused: a quantized kernel"
