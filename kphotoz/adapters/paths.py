@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
 from kphotoz.layers._lora import LoRAMixin
 from kphotoz.layers._paths import children, walk
@@ -19,7 +20,16 @@ from kphotoz.layers._paths import children, walk
 __all__ = [
     *("arrays", "children", "edges", "hash_model", "input_of", "inputs_like"),
     *("is_automatic", "is_graph", "is_stack"),
-    *("is_swappable", "own_weights", "rename", "seeds", "states", "value", "walk"),
+    *(
+        "is_swappable",
+        "own_weights",
+        "rename",
+        "seeds",
+        "states",
+        "unlike_itself",
+        "value",
+        "walk",
+    ),
 ]
 
 # What a subclass may override without `clone_model` losing it.
@@ -175,16 +185,36 @@ def hash_model(model: keras.Model) -> str:
     return hash_arrays(*arrays(model.weights))
 
 
+def unlike_itself(model: keras.Model, error: Exception) -> InputError:
+    """Returns what is told of a model with a layer that no configuration brings back.
+
+    Args:
+        model: a graph.
+        error: what Keras, or the layer's class, said.
+    """
+    return InputError(
+        "Wanted: layers that can be rebuilt from their configurations. Received: "
+        f"{model.name!r}, of which Keras says: {' '.join(str(error).split())[:500]}. "
+        "Implement get_config."
+    )
+
+
 def edges(graph: keras.Model) -> list[tuple]:
     """Returns (layer, reader) for each output that a layer reads; None is outside.
 
     Args:
         graph: Functional or Sequential model.
+
+    Raises:
+        InputError: a layer of it has no configuration.
     """
     if isinstance(graph, keras.Sequential):
         return list(itertools.pairwise([*graph.layers, None]))
     # Of a second graph over the same layers, because some classes hide it in theirs.
-    config = keras.Model(graph.input, graph.output).get_config()
+    try:
+        config = keras.Model(graph.input, graph.output).get_config()
+    except (AttributeError, KeyError, NotImplementedError, TypeError) as error:
+        raise unlike_itself(graph, error) from error
     # Names are unique within one graph.
     layers = {operation.name: operation for operation in graph.operations}
     edges = [

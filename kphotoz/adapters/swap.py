@@ -161,6 +161,9 @@ def rebuild(
         convert: returns the new layer in place of one, or None to leave it out.
         carry: sets the weights of a new layer given the old one. [default: copies
             values of weights and seeds]
+
+    Raises:
+        InputError: a layer does not give itself back from its own configuration.
     """
     check_quantized(model)
     done: dict[int, tuple] = {}
@@ -177,8 +180,11 @@ def rebuild(
             done[id(layer)] = (layer, new)
         return done[id(layer)][1]
 
-    with own_objects(paths.walk(model).values()):
-        new_model = copy(model)
+    try:
+        with own_objects(paths.walk(model).values()):
+            new_model = copy(model)
+    except (AttributeError, KeyError, NotImplementedError, TypeError) as error:
+        raise paths.unlike_itself(model, error) from error
     for old, new in done.values():
         share_functions(old, new)
         if isinstance(new, keras.Layer) and not paths.is_graph(old):

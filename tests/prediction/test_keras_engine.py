@@ -81,12 +81,36 @@ def test_stretch_is_one_pass_in_a_copy(images, tmp_path):
     check_same(model, models.load(tmp_path / "lean.keras"), images)
 
 
-def test_a_layer_that_its_configuration_does_not_bring_back_stays(images):
+class Forgetful(keras.Layer):
+    """Takes an argument that its configuration leaves out."""
+
+    def __init__(self, place, **kwargs):
+        super().__init__(**kwargs)
+        self.place = place
+
+    def call(self, x):
+        return x[:, self.place, self.place]
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def _with_normalisation_before(layer):
     inputs = keras.Input((10, 12, 4))
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3)(inputs))
-    x = keras.layers.Lambda(lambda y: y[:, 0, 0], output_shape=(2,))(x)
-    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    return keras.Model(inputs, keras.layers.Dense(1)(layer(x)))
+
+
+def test_a_layer_that_its_configuration_does_not_bring_back_stays():
+    model = _with_normalisation_before(Forgetful(0))
     assert keras_engine.lean(model) is model
+
+
+def test_a_function_of_the_models_own_comes_along(images):
+    model = _with_normalisation_before(keras.layers.Lambda(lambda y: y[:, 0, 0]))
+    lean = keras_engine.lean(model)
+    assert keras.layers.BatchNormalization not in kinds(lean)
+    check_same(model, lean, images)
 
 
 def test_adapters_are_merged_and_folded(network, images):
