@@ -48,8 +48,7 @@ def one_layer(case):
         whole = case.make()
         return type(whole).from_config(whole.get_config() | {"num_layers": 1})
 
-    options = case.options | {"run_eagerly": True}
-    return dataclasses.replace(case, make=make, options=options)
+    return dataclasses.replace(case, make=make)
 
 
 SAMPLE = {

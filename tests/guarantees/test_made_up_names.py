@@ -95,7 +95,7 @@ def _twin(weights, shift):
 
 
 @pytest.mark.parametrize(
-    "shift", [0, pytest.param(1, marks=large), 2, pytest.param(7, marks=large)]
+    "shift", [2, *(pytest.param(x, marks=large) for x in (0, 1, 7))]
 )
 def test_file_finds_its_layers_in_a_twin_whose_names_are_those_of_others(
     shift, tmp_path
@@ -149,6 +149,7 @@ def test_keras_lora_goes_to_the_layer_that_had_it():
     np.testing.assert_allclose(outputs(ours), outputs(theirs), atol=1e-5)
 
 
+@large
 def test_bank_of_unnamed_layers_predicts_what_each_adapter_does(tmp_path):
     base = unnamed()
     files = {}

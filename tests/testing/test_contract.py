@@ -212,11 +212,13 @@ def test_layer_that_trains_no_more_after_a_toggle_is_found():
         run_adapter_contract(make, INPUTS, train_also="head")
 
 
-@pytest.mark.parametrize("clause", ["merge", "fold"])
+@pytest.mark.parametrize(
+    "clause", ["merge", pytest.param("fold", marks=pytest.mark.large)]
+)
 def test_copy_that_loses_the_update_is_found(monkeypatch, clause):
     monkeypatch.setattr(adapters, clause, lambda model: functional())
     with pytest.raises(AssertionError, match=f"{clause}: outputs differ by"):
-        run_adapter_contract(functional, INPUTS)
+        run_adapter_contract(functional, INPUTS, run_eagerly=True)
 
 
 def test_fold_that_is_refused_is_reported_and_one_that_breaks_is_found(monkeypatch):
@@ -225,10 +227,13 @@ def test_fold_that_is_refused_is_reported_and_one_that_breaks_is_found(monkeypat
 
     monkeypatch.setattr(adapters, "fold", fold)
     error = InputError("no graph")
-    assert run_adapter_contract(functional, INPUTS).fold == "refused: no graph"
+    assert (
+        run_adapter_contract(functional, INPUTS, run_eagerly=True).fold
+        == "refused: no graph"
+    )
     error = KeyError("lost")
     with pytest.raises(AssertionError, match="fold: KeyError: 'lost'"):
-        run_adapter_contract(functional, INPUTS)
+        run_adapter_contract(functional, INPUTS, run_eagerly=True)
 
 
 def test_quantized_base_that_is_exchanged_for_another_is_found(monkeypatch):
@@ -239,9 +244,10 @@ def test_quantized_base_that_is_exchanged_for_another_is_found(monkeypatch):
 
     monkeypatch.setattr(adapters, "apply", exchange)
     with pytest.raises(AssertionError, match="quantize: .*differ from the quantized"):
-        run_adapter_contract(functional, INPUTS)
+        run_adapter_contract(functional, INPUTS, run_eagerly=True)
 
 
+@pytest.mark.large
 def test_quantized_base_that_is_refused_is_reported(monkeypatch):
     apply = adapters.apply
 
@@ -251,5 +257,5 @@ def test_quantized_base_that_is_refused_is_reported(monkeypatch):
         return apply(base, **options)
 
     monkeypatch.setattr(adapters, "apply", refuse)
-    report = run_adapter_contract(functional, INPUTS)
+    report = run_adapter_contract(functional, INPUTS, run_eagerly=True)
     assert report.quantized == "refused: a quantized kernel"
