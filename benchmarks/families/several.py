@@ -220,7 +220,12 @@ SEVERAL: list[Case] = [
     hub("CLIP", two_towers("CLIP", projection_dim=8)),
     hub("DFine", d_fine),
     hub("DeepLabV3", deeplab),
-    hub("DepthAnything", depth_anything),
+    hub(
+        "DepthAnything",
+        depth_anything,
+        note="without neck/fusion_stage_0/residual_layer1, which nothing reads",
+        targets="^(?!neck/fusion_stage_0/residual_layer1/|head/conv3$)",
+    ),
     hub("Flux", flux),
     hub("MetaCLIP2", two_towers("MetaCLIP2", projection_dim=8)),
     hub("PARSeq", parseq),

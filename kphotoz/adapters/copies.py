@@ -215,11 +215,27 @@ def _under(token: str, function: Callable) -> Callable:
     return named
 
 
+def _check_apart(old: keras.Layer, new: keras.Layer) -> None:
+    pair = [[tuple(w.shape) for w in layer.weights] for layer in (old, new)]
+    if pair[0] != pair[1] or {id(w) for w in old.weights} & {id(w) for w in new.weights}:
+        raise InputError(
+            "Wanted: layers that can be rebuilt from their configurations. Received: "
+            f"{old.name!r} of class {type(old).__name__}, whose copy has other weights "
+            "or shares some with it. Implement get_config with plain values, without "
+            "variables."
+        )
+
+
 def copy_state(old: keras.Layer, new: keras.Layer) -> None:
-    """Copies weights and seeds between layers of one class."""
+    """Copies weights and seeds between layers of one class.
+
+    Raises:
+        InputError: the new layer has other weights, or one that is the old one's.
+    """
     if not old.built or not new.built:
         return
     if paths.children(old):
+        _check_apart(old, new)
         # Its own variables are none of those of the layers that it is made of.
         for source, copy in zip(old.weights, new.weights, strict=True):
             copy.assign(paths.value(source))

@@ -278,3 +278,38 @@ def test_model_without_symbolic_inputs_has_none_when_adapted():
     from foreign import unnamed
 
     assert not hasattr(adapters.apply(unnamed(), 1), "input")
+
+
+@register
+class Scaled(keras.Layer):
+    """A block whose configuration holds its variable once it is built."""
+
+    def __init__(self, scale=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+        self.dense = layers.Dense(16)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        start = keras.initializers.Constant(self.scale)
+        self.scale = self.add_weight(shape=(1,), initializer=start)
+
+    def call(self, x):
+        return self.dense(x) * self.scale
+
+    def get_config(self):
+        return super().get_config() | {"scale": self.scale}
+
+
+@pytest.mark.parametrize(
+    "change", [adapters.fold, lambda base: adapters.apply(base, 1, targets="^last$")]
+)
+def test_variable_in_a_configuration_is_refused_and_left_alone(change):
+    x = keras.Input((6, 8))
+    y = layers.BatchNormalization()(layers.Dense(16, use_bias=False)(x))
+    base = keras.Model(x, layers.Dense(8, name="last")(Scaled()(y)))
+    before = [np.array(ops.convert_to_numpy(w)) for w in base.weights]
+    with pytest.raises(InputError, match="Implement get_config"):
+        change(base)
+    for old, weight in zip(before, base.weights, strict=True):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(weight))
