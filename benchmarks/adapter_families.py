@@ -57,12 +57,11 @@ def work(name: str) -> dict:
 
 def shapes(inputs) -> str:
     """Returns inputs as a reader of the table wants them: shapes of one row."""
-    if not isinstance(inputs, dict):
-        return " × ".join(map(str, inputs.shape[1:]))
-    return ", ".join(
-        f"{name} {' × '.join(map(str, x.shape[1:]))}".strip()
-        for name, x in inputs.items()
-    )
+    if isinstance(inputs, list | tuple):
+        return ", ".join(map(shapes, inputs))
+    if isinstance(inputs, dict):
+        return ", ".join(f"{name} {shapes(x)}".strip() for name, x in inputs.items())
+    return " × ".join(map(str, inputs.shape[1:]))
 
 
 def turn(name: str, backend: str, limit: float) -> dict:

@@ -12,6 +12,7 @@ from kphotoz.testing import ContractReport, run_adapter_contract
 __all__ = ["ROWS", "Case", "check", "drawn", "hub", "images", "settled"]
 
 ROWS = 2  # of a batch: the fewest that the contract takes
+END = 2  # id at which MetaCLIP2 looks, and which means nothing to others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,7 @@ def drawn(model: keras.Model, shapes: dict) -> Any:
     """Returns inputs of `ROWS` rows in the structure of a Functional model's.
 
     Floats are noise, masks are ones but for the end of the last row, and other integers
-    are ids. Sizes that are not fixed are 7.
+    are ids; texts end with `END`. Sizes that are not fixed are 7.
 
     Args:
         model: Functional model.
@@ -137,6 +138,9 @@ def drawn(model: keras.Model, shapes: dict) -> Any:
             mask[-1, -2:] = 0
             return mask
         few = "segment" in tensor.name or "label" in tensor.name
-        return rng.integers(0, 2 if few else 50, shape, "int32")
+        ids = rng.integers(0, 2 if few else 50, shape, "int32")
+        if "token" in tensor.name:
+            ids[:, -1] = END
+        return ids
 
     return keras.tree.map_structure(draw, model.input)

@@ -217,7 +217,9 @@ def _under(token: str, function: Callable) -> Callable:
 
 def _check_apart(old: keras.Layer, new: keras.Layer) -> None:
     pair = [[tuple(w.shape) for w in layer.weights] for layer in (old, new)]
-    if pair[0] != pair[1] or {id(w) for w in old.weights} & {id(w) for w in new.weights}:
+    if pair[0] != pair[1] or {id(w) for w in old.weights} & {
+        id(w) for w in new.weights
+    }:
         raise InputError(
             "Wanted: layers that can be rebuilt from their configurations. Received: "
             f"{old.name!r} of class {type(old).__name__}, whose copy has other weights "
