@@ -18,8 +18,8 @@ from kphotoz.errors import InputError
 from kphotoz.layers._forms import quantization_of
 
 __all__ = [
-    *("check_quantized", "copy_any", "copy_state", "describe", "own_objects"),
-    *("rebuilt", "share_functions"),
+    *("check_quantized", "copy_any", "copy_state", "describe", "of_config"),
+    *("own_objects", "rebuilt", "share_functions"),
 ]
 
 _KEPT = (None, "int8", "int4")  # what a copy of a layer keeps to the bit
@@ -167,6 +167,18 @@ def own_objects(layers: Iterable[keras.Layer]) -> Iterator[None]:
     finally:
         for layer, name, value in kept:
             setattr(layer, name, value)
+
+
+def of_config(layer: keras.Layer, config: dict) -> keras.Layer:
+    """Returns an unbuilt layer of another's class.
+
+    Raises:
+        InputError: the class does not take its own configuration.
+    """
+    try:
+        return type(layer).from_config(config)
+    except (*paths.UNMADE, ValueError) as error:
+        raise paths.unlike_itself(layer, error) from error
 
 
 def share_functions(old: keras.Layer, new: keras.Layer | None) -> None:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from kphotoz.adapters import paths
-from kphotoz.adapters.copies import copy_state
+from kphotoz.adapters.copies import copy_state, of_config
 from kphotoz.adapters.swap import rebuild
 from kphotoz.errors import InputError
 from kphotoz.layers import BatchNormalization
@@ -65,7 +65,7 @@ def fold(model: keras.Model) -> keras.Model:
         config = layer.get_config()
         if id(layer) in before:
             config["use_bias"] = True
-        return type(layer).from_config(config)
+        return of_config(layer, config)
 
     def carry(old: keras.Layer, new: keras.Layer) -> None:
         if id(old) in before:

@@ -18,7 +18,7 @@ from kphotoz.layers._lora import LoRAMixin
 from kphotoz.layers._paths import children, walk
 
 __all__ = [
-    *("arrays", "children", "edges", "hash_model", "input_of", "inputs_like"),
+    *("UNMADE", "arrays", "children", "edges", "hash_model", "input_of", "inputs_like"),
     *("is_automatic", "is_graph", "is_stack"),
     *(
         "is_swappable",
@@ -31,6 +31,9 @@ __all__ = [
         "walk",
     ),
 ]
+
+# What classes raise that do not give themselves back from a configuration.
+UNMADE = (AttributeError, KeyError, NotImplementedError, TypeError)
 
 # What a subclass may override without `clone_model` losing it.
 _LOST_BY_CLONING = (
@@ -185,11 +188,11 @@ def hash_model(model: keras.Model) -> str:
     return hash_arrays(*arrays(model.weights))
 
 
-def unlike_itself(model: keras.Model, error: Exception) -> InputError:
+def unlike_itself(model: keras.Layer, error: Exception) -> InputError:
     """Returns what is told of a model with a layer that no configuration brings back.
 
     Args:
-        model: a graph.
+        model: a graph, or one layer.
         error: what Keras, or the layer's class, said.
     """
     return InputError(
@@ -213,7 +216,7 @@ def edges(graph: keras.Model) -> list[tuple]:
     # Of a second graph over the same layers, because some classes hide it in theirs.
     try:
         config = keras.Model(graph.input, graph.output).get_config()
-    except (AttributeError, KeyError, NotImplementedError, TypeError) as error:
+    except UNMADE as error:
         raise unlike_itself(graph, error) from error
     # Names are unique within one graph.
     layers = {operation.name: operation for operation in graph.operations}

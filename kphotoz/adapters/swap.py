@@ -9,6 +9,7 @@ from kphotoz.adapters import paths
 from kphotoz.adapters.copies import (
     check_quantized,
     copy_state,
+    of_config,
     own_objects,
     share_functions,
 )
@@ -74,7 +75,7 @@ def swap(base: keras.Model, spec: dict, initializers: dict) -> keras.Model:
         config = layer.get_config()
         if layer.weights:
             config["trainable"] = trained
-        return type(layer).from_config(config)
+        return of_config(layer, config)
 
     graph = rebuild(base, convert)
     if isinstance(graph, keras.Sequential):
@@ -110,7 +111,7 @@ def plain(model: keras.Model) -> keras.Model:
                 own = lora.get_config(layer).keys() - stock.get_config(layer).keys()
                 config = {k: v for k, v in config.items() if k not in own}
                 return stock.from_config(config)
-        return type(layer).from_config(config)
+        return of_config(layer, config)
 
     return rebuild(model, convert)
 
@@ -175,7 +176,7 @@ def rebuild(
             elif isinstance(layer, keras.Layer):
                 new = convert(layer)
             else:
-                new = type(layer).from_config(layer.get_config())
+                new = of_config(layer, layer.get_config())
             # The old layer is kept, so that its id stays its own.
             done[id(layer)] = (layer, new)
         return done[id(layer)][1]
@@ -183,7 +184,7 @@ def rebuild(
     try:
         with own_objects(paths.walk(model).values()):
             new_model = copy(model)
-    except (AttributeError, KeyError, NotImplementedError, TypeError) as error:
+    except paths.UNMADE as error:
         raise paths.unlike_itself(model, error) from error
     for old, new in done.values():
         share_functions(old, new)
