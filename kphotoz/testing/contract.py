@@ -164,7 +164,8 @@ class _Run:
         with clause("toggle"), custom:
             clone = keras.models.clone_model(model)
             # Factors at their start could not all move in one step.
-            clone.set_weights(model.get_weights())
+            _clauses.copy_weights(model, clone)
+        self._equal("toggle", model, clone)
         one, other = (len(x.trainable_variables) for x in (model, clone))
         told = f"the clone trains {other} variables, the model {one}"
         check("toggle", one == other, told)
