@@ -293,3 +293,23 @@ def catalogs():
     return types.SimpleNamespace(
         columns=catalog_columns, write=write_table, fields=catalog_fields
     )
+
+
+@pytest.fixture
+def kphotoz():
+    """Returns a function that runs a command and returns what it printed."""
+
+    # Not above: both import Keras, which reads the variables set there.
+    from click.testing import CliRunner
+
+    from kphotoz.errors import InputError
+    from kphotoz_cli.main import group
+
+    def run(*arguments):
+        result = CliRunner().invoke(group, [str(item) for item in arguments])
+        if isinstance(result.exception, InputError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run

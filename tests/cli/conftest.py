@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kphotoz.errors import InputError
 from kphotoz.files import hash_file
 from kphotoz_cli.main import group
 
@@ -12,20 +11,6 @@ READING = [
     *("--bands=g,r,i", "--pixel-scale=0.2", "--key=image=stamps", "--key=id=name"),
     *("--key=redshift=zspec", "--photometry=unknown", "--splits=0.5,0.2,0.1,0.2"),
 ]
-
-
-@pytest.fixture
-def kphotoz():
-    """Returns a function that runs a command and returns what it printed."""
-
-    def run(*arguments):
-        result = CliRunner().invoke(group, [str(item) for item in arguments])
-        if isinstance(result.exception, InputError):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    return run
 
 
 @pytest.fixture
