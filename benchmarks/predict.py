@@ -136,8 +136,8 @@ def write(path: pathlib.Path, rows: int) -> None:
 
 def sources(folder: pathlib.Path, rows: int) -> dict:
     """Returns a file's spec and the name of a survey built of it."""
-    from kphotoz.data.file_spec import FileSpec
-    from kphotoz.data.importing import import_file
+    from kphotoz.files_in.file_spec import FileSpec
+    from kphotoz.files_in.importing import import_file
 
     os.environ["TFDS_DATA_DIR"] = str(folder)
     path = folder / "survey.h5"

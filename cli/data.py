@@ -78,9 +78,9 @@ def import_command(
     What was imported before and did not change is not built again; a killed import is
     begun anew, with --resume or without.
     """
-    from kphotoz import data
+    from kphotoz import data, files_in
 
-    name = data.import_file(file_spec(file))
+    name = files_in.import_file(file_spec(file))
     _print(data.describe_survey(name), as_json)
 
 

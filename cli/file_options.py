@@ -10,7 +10,7 @@ import click
 from kphotoz.files import exists
 
 if TYPE_CHECKING:
-    from kphotoz.data.survey_spec import SurveySpec
+    from kphotoz.files_in.survey_spec import SurveySpec
 
 # Options of text that become fields of a spec of the same name.
 _TEXT = {
@@ -67,7 +67,7 @@ class FileOptions:
 
     def __call__(self, path: str | pathlib.Path, **fields: Any) -> "SurveySpec":
         """Returns the spec of a file, with these fields besides."""
-        from kphotoz.data.specs import make_spec
+        from kphotoz.files_in.specs import make_spec
 
         known = dict(self._given)
         if "keys" in known:
@@ -208,7 +208,7 @@ def is_file(name: str) -> bool:
 
     One that cannot be looked at is: reading it tells why.
     """
-    from kphotoz.data.file_spec import SUFFIXES
+    from kphotoz.files_in.file_spec import SUFFIXES
 
     path = pathlib.Path(name)
     return exists(path) or path.suffix.lower() in SUFFIXES

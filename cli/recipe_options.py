@@ -94,11 +94,11 @@ def _default(overlay: dict[str, Any]) -> str:
 
 def _survey(given: str, file_spec: FileOptions) -> str:
     """Returns the name of a survey; a file is imported first."""
-    from kphotoz import data
+    from kphotoz import files_in
 
     path = pathlib.Path(given)
     if not is_file(given):
         return given
     if not exists(path):
         raise InputError(f"Wanted: a file or a survey. Received: {given}, not there.")
-    return data.import_file(file_spec(path))
+    return files_in.import_file(file_spec(path))

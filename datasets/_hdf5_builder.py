@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kphotoz.data.photometry import from_magnitudes
+from kphotoz.features.photometry import from_magnitudes
 from kphotoz_datasets import _building
 from kphotoz_datasets._encoding import Column, RowEncoder
 from kphotoz_datasets._hdf5_files import survey_files

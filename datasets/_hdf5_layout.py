@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 from etils import epath
 
-from kphotoz.data.readers import columns as cells
 from kphotoz.errors import InputError
-from kphotoz.hdf5_files import check_hdf5
+from kphotoz.files_in.readers import columns as cells
 from kphotoz.untrusted import damaged
+from kphotoz.untrusted.hdf5_files import check_hdf5
 from kphotoz_datasets._encoding import Column
 
 __all__ = [

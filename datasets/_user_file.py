@@ -10,11 +10,11 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
 from kphotoz.data.grouping import split_of_groups
-from kphotoz.data.importing import row_flags, row_groups, row_ids
-from kphotoz.data.readers import SurveyFile, open_survey_file
 from kphotoz.data.survey_info import INPUTS, SPLITS
-from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
+from kphotoz.files_in.importing import row_flags, row_groups, row_ids
+from kphotoz.files_in.readers import SurveyFile, open_survey_file
+from kphotoz.files_in.survey_spec import SurveySpec
 from kphotoz_datasets import _building
 
 __all__ = ["FileConfig", "UserFileBuilder", "file_config"]

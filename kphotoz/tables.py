@@ -8,8 +8,8 @@ from collections.abc import Collection
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.fits_files import open_checked, open_plain, stored_nulls
 from kphotoz.untrusted import damaged
+from kphotoz.untrusted.fits_files import open_checked, open_plain, stored_nulls
 
 __all__ = ["MISSING", "column", "read_table"]
 

@@ -34,6 +34,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 ONE_BACKEND = (
     *("datasets", "tests/benchmarks", "tests/data", "tests/datasets", "tests/docs"),
     *("tests/features", "tests/metrics", "tests/report"),
+    *("tests/files_in", "tests/untrusted"),
     "tests/hostile/test_hostile_files.py",  # the models beside it are for both
     *("tests/cli/test_data.py", "tests/cli/test_evaluate.py"),
     "tests/comparison/test_workers.py",
@@ -313,3 +314,12 @@ def kphotoz():
         return result.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def survey_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TFDS_DATA_DIR", str(folder))
+    yield folder
+    patch.undo()

@@ -13,18 +13,11 @@ ROWS = [
     {"comparison"},
     {"report", "regimes", "shift"},
     {"training", "prediction", "recipes", "testing"},
+    {"files_in"},
     {"tasks", "data", "kernels"},
     {"models", "adapters", "baselines", "backend"},
     {"layers", "losses", "metrics", "features", "tables"},
-    {
-        "errors",
-        "files",
-        "fits_files",
-        "hdf5_files",
-        "untrusted",
-        "untrusted_yaml",
-        "_version",
-    },
+    {"errors", "files", "untrusted", "_version"},
 ]
 BESIDE = {
     ("regimes", "report"),
@@ -35,7 +28,6 @@ BESIDE = {
     ("adapters", "backend"),
     ("layers", "features"),
     ("files", "errors"),
-    ("fits_files", "untrusted"),
     ("untrusted", "errors"),
 }
 
@@ -70,6 +62,36 @@ def test_rooms_import_downwards(path):
     for other in imported_rooms(path):
         allowed = other == room or (room, other) in BESIDE or rank(other) > rank(room)
         assert allowed, f"{room} imports {other}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "datasets").rglob("*.py")), ids=lambda p: str(p.name)
+)
+def test_builders_import_what_reads_and_describes_surveys_only(path):
+    above = {room for row in ROWS[: rank("files_in")] for room in row}
+    found = set(imported_rooms(path))
+    assert not found & above, f"{path} imports {found & above}"
+    assert "kphotoz_cli" not in path.read_text(), f"{path} imports the command line"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "kphotoz").rglob("*.py")), ids=lambda p: str(p.name)
+)
+def test_no_import_is_hidden(path):
+    """Where builders are registered by name is the one place that imports by text."""
+    text = path.read_text()
+    registers = path.relative_to(ROOT / "kphotoz").as_posix() in (
+        "data/survey.py",
+        "files_in/importing.py",
+    )
+    assert registers or "import_module" not in text, f"{path} imports by text"
+    assert "kphotoz_cli" not in text, f"{path} imports the command line"
+    hidden = [
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
+    ]
+    assert not hidden, f"{path} imports what is asked of the module"
 
 
 @pytest.mark.parametrize(

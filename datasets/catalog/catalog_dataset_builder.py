@@ -2,8 +2,8 @@
 
 import tensorflow_datasets as tfds
 
-from kphotoz.data.photometry import ZERO_POINT
-from kphotoz.data.readers import CatalogFile
+from kphotoz.features.photometry import ZERO_POINT
+from kphotoz.files_in.readers import CatalogFile
 from kphotoz_datasets._user_file import UserFileBuilder, file_config
 
 __all__ = ["Builder", "file_config"]

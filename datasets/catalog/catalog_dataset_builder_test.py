@@ -5,8 +5,8 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.data.grouping import split_of_groups
+from kphotoz.files_in.catalog_spec import CatalogSpec
 from kphotoz_datasets.catalog import catalog_dataset_builder
 from kphotoz_datasets.catalog.catalog_dataset_builder import file_config
 

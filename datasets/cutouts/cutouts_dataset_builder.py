@@ -2,7 +2,7 @@
 
 import tensorflow_datasets as tfds
 
-from kphotoz.data.readers import ImageFile
+from kphotoz.files_in.readers import ImageFile
 from kphotoz_datasets._user_file import UserFileBuilder, file_config
 
 __all__ = ["Builder", "file_config"]

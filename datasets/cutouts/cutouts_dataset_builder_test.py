@@ -5,8 +5,8 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kphotoz.data.file_spec import FileSpec
 from kphotoz.data.grouping import split_of_groups
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz_datasets.cutouts import cutouts_dataset_builder
 from kphotoz_datasets.cutouts.cutouts_dataset_builder import file_config
 

@@ -5,7 +5,6 @@ variables that these set, which reach the processes that a command starts:
 KPHOTOZ_PRECISION, KPHOTOZ_JIT (1 or 0), and for threads TensorFlow's and XLA's own.
 """
 
-import importlib
 import os
 import types
 
@@ -51,7 +50,8 @@ def tensorflow() -> types.ModuleType:
     Under JAX, TensorFlow reads data only; left alone it would take the whole memory of
     the GPU that JAX computes on.
     """
-    module = importlib.import_module("tensorflow")
+    import tensorflow as module
+
     if name() != "tensorflow" and module.config.list_physical_devices("GPU"):
         module.config.set_visible_devices([], "GPU")
     return module
@@ -73,7 +73,9 @@ def accelerators() -> list[str]:
 def hardware() -> list[str]:
     """Returns what computes: the processor with its instructions, and any GPUs."""
     if name() == "jax":
-        found = importlib.import_module("jax").local_devices()
+        import jax
+
+        found = jax.local_devices()
         gpus = [one.device_kind for one in found if one.platform != "cpu"]
     else:
         config = tensorflow().config
@@ -159,7 +161,9 @@ def _tensorflow_capability() -> int | None:
 
 
 def _jax_capability() -> int | None:
-    found = [d for d in importlib.import_module("jax").devices() if d.platform != "cpu"]
+    import jax
+
+    found = [device for device in jax.devices() if device.platform != "cpu"]
     versions = [str(getattr(device, "compute_capability", "0")) for device in found]
     numbers = [version.partition(".")[0] for version in versions]
     # AMD's are names, such as gfx950: nothing is known of them.

@@ -7,7 +7,6 @@ for batch normalisation.
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -53,7 +52,8 @@ def _join(cluster: Cluster) -> None:
             "--devices within one process."
         )
     cluster.meet()
-    jax = importlib.import_module("jax")
+    import jax
+
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # It would take SIGTERM for itself, and nobody asks it whether one came.
     jax.config.update("jax_enable_preemption_service", False)
@@ -76,9 +76,9 @@ def _chosen(count: str, found: int) -> int:
 
 
 def _data_parallel(count: str) -> contextlib.AbstractContextManager:
+    import jax
     import keras
 
-    jax = importlib.import_module("jax")
     chosen = _chosen(count, len(jax.local_devices()))
     if chosen * jax.process_count() == 1:
         return contextlib.nullcontext()

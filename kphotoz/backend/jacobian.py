@@ -1,6 +1,5 @@
 """Derivatives of each example's outputs by a model's trainable variables."""
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +25,8 @@ def per_example_jacobian(model: Any) -> Callable[[Any], np.ndarray]:
 
 
 def _jax(model: Any) -> Callable[[Any], np.ndarray]:
-    jax = importlib.import_module("jax")
+    import jax
+
     jnp = jax.numpy
 
     def outputs(values: list, fixed: list, example: Any) -> Any:

@@ -1,6 +1,5 @@
 """Imports of a backend without its notes, and processes that compute beside others."""
 
-import importlib
 import logging
 import multiprocessing
 import os
@@ -24,7 +23,7 @@ __all__ = [
     "worker_context",
 ]
 
-_PRELOADED = "kphotoz.backend.preloaded"
+_PRELOADED = "kphotoz.comparison.preloaded"
 
 
 def silence() -> None:
@@ -51,8 +50,8 @@ def import_quietly() -> None:
         stderr = os.dup(2)
         os.dup2(nothing.fileno(), 2)
         try:
-            for name in ("keras", "tensorflow"):
-                importlib.import_module(name)
+            import keras  # noqa: F401 - it is to be there
+            import tensorflow  # noqa: F401
         except ModuleNotFoundError as error:
             if error.name != "jax":
                 raise
@@ -93,7 +92,9 @@ def prepare_workers() -> None:
     KERAS_BACKEND must be set; other variables may still change.
     """
     if worker_context().get_start_method() == "forkserver":
-        importlib.import_module("multiprocessing.forkserver").ensure_running()
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
 
 
 def deal_gpus(count: int, context: BaseContext) -> SimpleQueue | None:

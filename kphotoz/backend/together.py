@@ -4,7 +4,6 @@ All of them must ask at the same time; where there is one process, nothing is se
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +22,8 @@ def process() -> tuple[int, int]:
 
     if keras.distribution.distribution() is None:
         return 0, 1
-    jax = importlib.import_module("jax")
+    import jax
+
     return jax.process_index(), jax.process_count()
 
 
@@ -31,9 +31,8 @@ def broadcast(content: bytes) -> bytes:
     """Returns the content that the first process gave, in every process."""
     if process()[1] == 1:
         return content
-    send = importlib.import_module(
-        "jax.experimental.multihost_utils"
-    ).broadcast_one_to_all
+    from jax.experimental.multihost_utils import broadcast_one_to_all as send
+
     sizes = np.array(divmod(len(content), _PIECE), np.int32)  # JAX's longest integers
     whole, rest = (int(number) for number in send(sizes))
     found = []
@@ -76,11 +75,11 @@ def gather_predictions(model: Any) -> None:
         return
     model.make_predict_function()
     step = model.predict_function
-    utils = importlib.import_module("jax.experimental.multihost_utils")
+    from jax.experimental import multihost_utils
 
     def gathered(state: Any, batches: Any) -> tuple:
         outputs, state = step(state, batches)
-        return utils.process_allgather(outputs, tiled=True), state
+        return multihost_utils.process_allgather(outputs, tiled=True), state
 
     gathered.gathers = True
     model.predict_function = gathered

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kphotoz.comparison.plan import Job
-from kphotoz.data.readers.parquet_table import ParquetTable
 from kphotoz.errors import InputError
+from kphotoz.files_in.readers.parquet_table import ParquetTable
 from kphotoz.metrics.groups import number_groups
 from kphotoz.training.run_folder import damaged_run
 

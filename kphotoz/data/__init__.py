@@ -1,42 +1,39 @@
-"""Surveys by name, a user's own files, and the batches that models are fed with.
+"""Surveys by name, samples of them, and the batches that models are fed with.
 
 TensorFlow and TFDS are imported by the functions that need them, not by this module.
 """
 
-import importlib
-from typing import Any
+from kphotoz.data.batches import (
+    TrainingBatches,
+    in_memory,
+    ordered_batches,
+    shared_batches,
+)
+from kphotoz.data.duplicates import find_duplicates, find_same_ids
+from kphotoz.data.folds import fold_splits
+from kphotoz.data.leakage import check_disjoint, object_names
+from kphotoz.data.sample import Sample
+from kphotoz.data.split_store import allocate
+from kphotoz.data.stream import Stream
+from kphotoz.data.survey import build_survey, describe_survey, list_surveys, open_survey
+from kphotoz.data.survey_info import SurveyInfo
 
-# Public name -> the module that defines it; loaded when first asked for.
-_HOMES = {
-    "CatalogSpec": "catalog_spec",
-    "FileSpec": "file_spec",
-    "Sample": "sample",
-    "SurveyInfo": "survey_info",
-    "TrainingBatches": "batches",
-    "allocate": "split_store",
-    "build_survey": "survey",
-    "check_disjoint": "leakage",
-    "degrade": "dimming",
-    "describe_survey": "survey",
-    "dim": "dimming",
-    "find_duplicates": "duplicates",
-    "find_same_ids": "duplicates",
-    "fold_splits": "folds",
-    "import_file": "importing",
-    "in_memory": "batches",
-    "list_surveys": "survey",
-    "object_names": "leakage",
-    "open_file": "importing",
-    "open_stream": "stream",
-    "open_survey": "survey",
-    "ordered_batches": "batches",
-    "shared_batches": "batches",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__all__ = [
+    "Sample",
+    "Stream",
+    "SurveyInfo",
+    "TrainingBatches",
+    "allocate",
+    "build_survey",
+    "check_disjoint",
+    "describe_survey",
+    "find_duplicates",
+    "find_same_ids",
+    "fold_splits",
+    "in_memory",
+    "list_surveys",
+    "object_names",
+    "open_survey",
+    "ordered_batches",
+    "shared_batches",
+]

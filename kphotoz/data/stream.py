@@ -1,28 +1,20 @@
-"""Inputs in chunks from a file or a survey: memory does not grow with the catalogue."""
+"""Inputs in chunks: memory does not grow with the catalogue."""
 
 import abc
-import functools
 import hashlib
-import os
-import pathlib
-import stat
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 
-from kphotoz.data.readers import open_survey_file
-from kphotoz.data.readers.catalog_file import flag_photometry, tell_implied
-from kphotoz.data.readers.columns import flag_pixels
+from kphotoz.data.flags import flag_photometry, flag_pixels
 from kphotoz.data.split_store import COLUMNS, SplitStore
 from kphotoz.data.survey import build_survey, find_builder, survey_info
 from kphotoz.data.survey_info import SPLITS
-from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError, unknown
 
-__all__ = ["Stream", "open_stream"]
+__all__ = ["POSITIONS", "Stream", "SurveyStream", "changed"]
 
-_POSITIONS = ("ra", "dec")  # not repeated in predictions
+POSITIONS = ("ra", "dec")  # not repeated in predictions
 _FLAGGING = {"image": flag_pixels, "catalog": flag_photometry}
 
 
@@ -115,53 +107,14 @@ def changed(name: str, how: str) -> InputError:
     )
 
 
-class _FileStream(Stream):
-    def __init__(self, spec: SurveySpec) -> None:
-        self._opened = _state(spec.file)
-        self._file = open_survey_file(spec)
-        # A name that is no UTF-8 could not be written into a table.
-        self.name = os.fsencode(spec.file).decode("utf-8", "backslashreplace")
-        self.kind = self._file.kind
-        self.bands, self.input_shape = self._file.bands, self._file.input_shape
-        self.pixel_scale = self._file.pixel_scale
-        self.zero_point = self._file.zero_point
-        try:
-            table = self._file.labels(tell=functools.partial(print, file=sys.stderr))
-        except BaseException:
-            self.close()
-            raise
-        self.table = {key: rows for key, rows in table.items() if key not in _POSITIONS}
-        tell_implied(self._file)
+class SurveyStream(Stream):
+    """Rows of a survey.
 
-    def chunks(
-        self, size: int, start: int = 0
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        return self._file.chunks(size, start)
+    Args:
+        name: "builder/config" or "builder/config:split", without a split all of them,
+            training first.
+    """
 
-    def digest(self) -> str:
-        return self._file.spec.digest()
-
-    def check_unchanged(self) -> None:
-        if _state(self._file.spec.file) != self._opened:
-            raise changed(self.name, "its size or date is another")
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _state(path: pathlib.Path) -> tuple[int, ...] | None:
-    """Returns what tells a changed file; None for a folder, where others may write."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    # No inode: some network file systems give a file another one now and then.
-    return found.st_size, found.st_mtime_ns
-
-
-class _SurveyStream(Stream):
     def __init__(self, name: str) -> None:
         survey, _, split = name.partition(":")
         if split and split not in SPLITS:
@@ -173,7 +126,7 @@ class _SurveyStream(Stream):
         self.name, self.kind, self.bands = name, info.kind, info.bands
         self.pixel_scale, self.input_shape = info.pixel_scale, info.input_shape
         self.zero_point = info.zero_point
-        held = set(builder.info.features) & set(COLUMNS) - set(_POSITIONS)
+        held = set(builder.info.features) & set(COLUMNS) - set(POSITIONS)
         self.table = {key: self._store.table[key] for key in COLUMNS if key in held}
 
     def chunks(
@@ -192,21 +145,3 @@ class _SurveyStream(Stream):
 
     def close(self) -> None:
         """Does nothing: TFDS closes its files."""
-
-
-def open_stream(source: SurveySpec | Stream | str) -> Stream:
-    """Returns the rows of a file or a survey.
-
-    Args:
-        source: SurveySpec, or a survey's name, "builder/config" or
-            "builder/config:split", without a split all of them, training first; or a
-            Stream of one's own, which is returned.
-
-    Raises:
-        InputError: no such survey, or a file that cannot be used.
-    """
-    if isinstance(source, SurveySpec):
-        return _FileStream(source)
-    if isinstance(source, Stream):
-        return source
-    return _SurveyStream(source)

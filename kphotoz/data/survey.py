@@ -267,7 +267,9 @@ def _is_built(builder: "tfds.core.DatasetBuilder") -> bool:
 
 def _tfds() -> Any:
     devices.tensorflow()
-    return importlib.import_module("tensorflow_datasets")
+    import tensorflow_datasets
+
+    return tensorflow_datasets
 
 
 def _builders() -> list[str]:

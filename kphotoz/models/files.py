@@ -14,7 +14,7 @@ import keras
 import kphotoz.layers
 import kphotoz.losses  # noqa: F401  (registers what a saved model may name)
 from kphotoz.errors import InputError
-from kphotoz.hdf5_files import check_hdf5
+from kphotoz.untrusted.hdf5_files import check_hdf5
 
 __all__ = ["load"]
 

@@ -21,9 +21,10 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from kphotoz.data.stream import Stream, open_stream
-from kphotoz.data.survey_spec import SurveySpec
+from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
+from kphotoz.files_in.stream import open_stream
+from kphotoz.files_in.survey_spec import SurveySpec
 from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.choice import start

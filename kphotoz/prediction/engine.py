@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from kphotoz._version import __version__
-from kphotoz.data.stream import Stream, open_stream
-from kphotoz.data.survey_spec import SurveySpec
+from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError, unknown
 from kphotoz.files import atomic, exclusive, hash_arrays, sweep
+from kphotoz.files_in.stream import open_stream
+from kphotoz.files_in.survey_spec import SurveySpec
 from kphotoz.models import check_input
 from kphotoz.prediction import rows
 from kphotoz.prediction.parts import Parts

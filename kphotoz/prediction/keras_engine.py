@@ -1,6 +1,6 @@
 """Predictions by Keras, on whichever backend runs."""
 
-import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +60,7 @@ def keras_call(model: Any) -> Callable[[np.ndarray], np.ndarray]:
 def identity(model: Any) -> dict[str, str]:
     """Returns what decides the bits of a prediction: name, version, precision."""
     backend = name()
-    version = importlib.import_module(backend).__version__
+    version = sys.modules[backend].__version__
     # Input layers have the policy of this process, which says nothing.
     layers = [x for x in getattr(model, "layers", []) if getattr(x, "weights", None)]
     half = any(layer.compute_dtype == "bfloat16" for layer in layers)

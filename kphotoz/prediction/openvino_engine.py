@@ -4,7 +4,6 @@ The network comes from a TensorFlow SavedModel, which OpenVINO reads itself; onl
 writing that takes TensorFlow, in a process of its own (`openvino_export`).
 """
 
-import importlib
 import importlib.util
 import os
 import pathlib
@@ -46,13 +45,15 @@ def _openvino() -> types.ModuleType:
     installations without its telemetry, so that is hidden while it is imported.
     """
     telemetry = "openvino_telemetry"
-    if sys.modules.keys() & {"openvino", telemetry}:
-        return importlib.import_module("openvino")
-    sys.modules[telemetry] = None
+    hidden = not sys.modules.keys() & {"openvino", telemetry}
+    if hidden:
+        sys.modules[telemetry] = None
     try:
-        return importlib.import_module("openvino")
+        import openvino
     finally:
-        del sys.modules[telemetry]
+        if hidden:
+            del sys.modules[telemetry]
+    return openvino
 
 
 def has_bfloat16() -> bool:

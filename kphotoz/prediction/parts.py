@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kphotoz.data.readers.npz import NPZSource
 from kphotoz.errors import InputError
 from kphotoz.files import atomic, exists, write_json
+from kphotoz.files_in.readers.npz import NPZSource
 from kphotoz.untrusted import parse_json
 
 __all__ = ["Parts"]

@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from kphotoz.data.survey_spec import SurveySpec
 from kphotoz.errors import InputError
+from kphotoz.files_in.survey_spec import SurveySpec
 
 __all__ = ["check_names", "check_place"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kphotoz.errors import InputError, unknown
-from kphotoz.fits_files import open_checked
 from kphotoz.untrusted import damaged
+from kphotoz.untrusted.fits_files import open_checked
 
 if TYPE_CHECKING:
     import pyarrow

@@ -9,7 +9,7 @@ import yaml
 
 from kphotoz.errors import InputError, unknown
 from kphotoz.recipes.schema import Recipe
-from kphotoz.untrusted_yaml import parse_yaml
+from kphotoz.untrusted.yaml_text import parse_yaml
 
 __all__ = ["DEFAULT", "dump", "load", "names", "parse_settings", "reverse"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from kphotoz import backend, data, recipes
-from kphotoz.data.photometry import to_magnitudes
 from kphotoz.errors import InputError
+from kphotoz.features.photometry import to_magnitudes
 from kphotoz.files import hash_file
 from kphotoz.metrics.strata import in_window
 from kphotoz.recipes import Recipe

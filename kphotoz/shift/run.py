@@ -12,11 +12,12 @@ import scipy.stats
 
 from kphotoz import adapters
 from kphotoz.adapters.adapted_model import AdaptedModel
-from kphotoz.data.readers.columns import flag_redshifts
-from kphotoz.data.stream import Stream, open_stream
-from kphotoz.data.survey_spec import SurveySpec
+from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
 from kphotoz.files import atomic, exclusive, sweep, write_json
+from kphotoz.files_in.readers.columns import flag_redshifts
+from kphotoz.files_in.stream import open_stream
+from kphotoz.files_in.survey_spec import SurveySpec
 from kphotoz.kernels.features import batches
 from kphotoz.models import check_input
 from kphotoz.prediction import rows

@@ -110,8 +110,7 @@ def test_missing_runs_and_inputs_are_told(folder):
 
 
 def test_survey_is_predicted_split_by_split(folder, model, monkeypatch):
-    from kphotoz import data
-    from kphotoz.data.file_spec import FileSpec
+    from kphotoz import files_in
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(folder / "tfds"))
     rng = np.random.default_rng(5)
@@ -121,10 +120,10 @@ def test_survey_is_predicted_split_by_split(folder, model, monkeypatch):
         redshift=rng.uniform(0, 1, 40),
         id=np.arange(40),
     )
-    spec = FileSpec.create(
+    spec = files_in.FileSpec.create(
         file=folder / "sky.npz", bands=tuple("gri"), photometry="unknown"
     )
-    name, samples = data.import_file(spec), data.open_file(spec)
+    name, samples = files_in.import_file(spec), files_in.open_file(spec)
     out = folder / "p.parquet"
     run(folder, f"{name}:test", "--out", out, "--batch-size", 3)
     table = parquet.read_table(out).to_pydict()

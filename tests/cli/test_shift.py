@@ -8,8 +8,8 @@ import pytest
 from astropy.table import Table
 
 from kphotoz import models
-from kphotoz.data import photometry
 from kphotoz.errors import InputError
+from kphotoz.features import photometry
 from kphotoz.tables import read_table
 
 BANDS = ("g", "r", "i")

@@ -4,15 +4,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture(scope="session")
-def survey_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tfds")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("TFDS_DATA_DIR", str(folder))
-    yield folder
-    patch.undo()
-
-
 def example(number):
     """Returns one example made from nothing but its number: the oracle of the tests."""
     rng = np.random.default_rng(number)

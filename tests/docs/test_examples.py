@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kphotoz import adapters, metrics
-from kphotoz.data.specs import make_spec
+from kphotoz.files_in.specs import make_spec
 from kphotoz.training.run_folder import RunFolder
 from kphotoz_cli.main import group
 

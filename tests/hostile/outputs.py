@@ -88,15 +88,15 @@ def release(folder):
 
 def survey(folder):
     """An imported survey: what TFDS wrote, and read again."""
-    from kphotoz import data
-    from kphotoz.data.file_spec import FileSpec
+    from kphotoz import data, files_in
+    from kphotoz.files_in.file_spec import FileSpec
 
     os.environ["TFDS_DATA_DIR"] = str(folder / "tfds")
     write_hdf5(folder / "a.h5")
     spec = FileSpec.create(
         file=folder / "a.h5", bands=("g", "r"), photometry="unknown", name="a"
     )
-    name = data.import_file(spec)
+    name = files_in.import_file(spec)
     built = next((folder / "tfds").glob("cutouts/*/*/dataset_info.json")).parent
 
     def use():

@@ -25,9 +25,9 @@ LABELS = {
 
 def use_spec(spec):
     """Does what importing and predicting do with a file, but for building it."""
-    from kphotoz.data.importing import row_flags, row_groups
-    from kphotoz.data.readers import open_survey_file
-    from kphotoz.data.stream import open_stream
+    from kphotoz.files_in.importing import row_flags, row_groups
+    from kphotoz.files_in.readers import open_survey_file
+    from kphotoz.files_in.stream import open_stream
 
     spec.check_photometry()
     with open_survey_file(spec) as file:
@@ -65,7 +65,7 @@ def _check_chunks(stream):
 
 
 def use_images(path):
-    from kphotoz.data.file_spec import FileSpec
+    from kphotoz.files_in.file_spec import FileSpec
 
     fields = {"bands": BANDS, "pixel_scale": 0.2, "photometry": "unknown"}
     return lambda: use_spec(FileSpec.create(file=path, **fields))
@@ -102,8 +102,8 @@ def npz_deflated(folder):
 
 def beam(folder):
     """What a worker of Beam does with its pieces of a file."""
-    from kphotoz.data.file_spec import FileSpec
-    from kphotoz.data.stream import open_stream
+    from kphotoz.files_in.file_spec import FileSpec
+    from kphotoz.files_in.stream import open_stream
     from kphotoz.prediction import rows
     from kphotoz.prediction.beam import _Read
 
@@ -220,7 +220,7 @@ def photometry():
 
 def catalogue(suffix):
     def target(folder):
-        from kphotoz.data.catalog_spec import CatalogSpec
+        from kphotoz.files_in.catalog_spec import CatalogSpec
 
         path = folder / f"a.{suffix}"
         WRITERS[suffix](path, photometry())
@@ -240,7 +240,7 @@ def arrays(suffix):
     """A table with columns of arrays, text, and gaps."""
 
     def target(folder):
-        from kphotoz.data.catalog_spec import CatalogSpec
+        from kphotoz.files_in.catalog_spec import CatalogSpec
 
         path = folder / f"a.{suffix}"
         table = photometry()

@@ -9,7 +9,7 @@ from readers import ROWS, cutouts, photometry, use_spec, write_csv
 
 
 def survey_yaml(folder):
-    from kphotoz.data.specs import make_spec
+    from kphotoz.files_in.specs import make_spec
 
     inside = folder / "cutouts"
     cutouts(inside, lambda columns: write_csv(inside / "table.csv", columns))
@@ -26,7 +26,7 @@ def survey_yaml(folder):
 
 
 def catalog_yaml(folder):
-    from kphotoz.data.specs import make_spec
+    from kphotoz.files_in.specs import make_spec
 
     write_csv(folder / "a.csv", photometry())
     (folder / "survey.yaml").write_text(

@@ -4,9 +4,9 @@ import keras
 import pytest
 
 from kphotoz import models
-from kphotoz.data.file_spec import FileSpec
-from kphotoz.data.stream import open_stream
 from kphotoz.errors import InputError
+from kphotoz.files_in.file_spec import FileSpec
+from kphotoz.files_in.stream import open_stream
 
 
 @pytest.mark.parametrize("branch", ["both", "image", "photometry"])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from kphotoz.data.file_spec import FileSpec
 from kphotoz.errors import InputError
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.prediction import load_run, predict
 from kphotoz.prediction.beam import predict_on_beam
 
@@ -18,7 +18,7 @@ from kphotoz.prediction.beam import predict_on_beam
 # tests have loaded and started.
 PROGRAM = """
 import json, sys
-from kphotoz.data.file_spec import FileSpec
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.prediction.beam import predict_on_beam
 
 mode, run, out, *files = sys.argv[1:]

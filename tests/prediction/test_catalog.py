@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kphotoz.data.catalog_spec import CatalogSpec
 from kphotoz.errors import InputError
+from kphotoz.files_in.catalog_spec import CatalogSpec
 from kphotoz.prediction import predict
 
 
@@ -133,7 +133,7 @@ def test_what_the_model_was_not_trained_on_is_refused(predicted, catalogs):
 
 
 def test_images_are_refused_by_a_model_of_photometry(make_file, tmp_path):
-    from kphotoz.data.file_spec import FileSpec
+    from kphotoz.files_in.file_spec import FileSpec
 
     spec = FileSpec.create(file=make_file("npz"), bands=tuple("griz"))
     with pytest.raises(InputError, match="Wanted: photometry.*Received: images"):
@@ -145,14 +145,14 @@ def test_survey_of_a_catalogue_is_predicted_as_its_table(
 ):
     from pyarrow import parquet
 
-    from kphotoz import data
+    from kphotoz import files_in
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     table = catalogs.columns(30)
     _, wanted = predicted(table)
     spec = CatalogSpec.create(file=tmp_path / "table.csv", **catalogs.fields())
     out = tmp_path / "survey.parquet"
-    predict(Fluxes(), [data.import_file(spec)], out, model_hash="a", batch_size=4)
+    predict(Fluxes(), [files_in.import_file(spec)], out, model_hash="a", batch_size=4)
     found = parquet.read_table(out).to_pydict()
     assert "ra" not in found and found["flag"] == [""] * 30
     assert dict(zip(found["id"], found["z_pred"], strict=True)) == dict(

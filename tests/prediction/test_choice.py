@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kphotoz import models
-from kphotoz.data.file_spec import FileSpec
 from kphotoz.errors import InputError
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.prediction import choice, openvino_engine, predict, rows
 
 needs_openvino = pytest.mark.skipif(

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from kphotoz.data.catalog_spec import CatalogSpec
-from kphotoz.data.file_spec import FileSpec
 from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
+from kphotoz.files_in.catalog_spec import CatalogSpec
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.prediction import predict
 from kphotoz.prediction.parts import Parts
 from kphotoz.tables import read_table
@@ -342,7 +342,7 @@ def test_what_says_nothing_of_its_origin_is_replaced(
 
 SLOW = """
 import sys, time, numpy
-from kphotoz.data.file_spec import FileSpec
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.data.stream import Stream
 from kphotoz.prediction import predict
 

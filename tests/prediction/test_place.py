@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from kphotoz.data.catalog_spec import CatalogSpec
-from kphotoz.data.file_spec import FileSpec
 from kphotoz.errors import InputError
+from kphotoz.files_in.catalog_spec import CatalogSpec
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.prediction import predict
 from kphotoz.prediction.beam import predict_on_beam
 
