@@ -69,7 +69,7 @@ def images(count: int) -> np.ndarray:
 
 def engines(model) -> dict[str, Callable]:
     """Returns the engines of kphotoz that run here, by the names of their sides."""
-    from kphotoz.prediction import choice, openvino_engine
+    from kphotoz.prediction import engines, openvino_engine
 
     found = {}
     for side, (name, precision) in OURS.items():
@@ -78,7 +78,7 @@ def engines(model) -> dict[str, Callable]:
         if precision != "float32" and not openvino_engine.has_bfloat16():
             continue
         start = time.perf_counter()
-        engine = choice.choose(
+        engine = engines.choose(
             model,
             name,
             shapes=[(SIZE, SIZE, BANDS)],

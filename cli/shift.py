@@ -49,7 +49,7 @@ def command(
     source beside its prediction, and components.png.
     """
     from kphotoz import data, prediction
-    from kphotoz.shift.run import Settings, compare_samples
+    from kphotoz.shift.sample_comparison import Settings, compare_samples
 
     settings = Settings(layer, rows, permutations, seed)
     sources = find_sources((source, target), file_spec)

@@ -52,8 +52,8 @@ BOTH_BACKENDS = "tests/data/test_batches.py"
 LARGE_ON_JAX = (
     "tests/backend/test_distribution.py::test_two_devices",  # two processes are quick
     "tests/guarantees/test_paper_traps.py::test_trap_5_both_dropouts_are_recorded",
-    "tests/prediction/test_choice.py::test_openvino_predicts_as_the_saved_network",
-    "tests/prediction/test_choice.py::test_compiled_network_needs_no_framework",
+    "tests/prediction/test_engines.py::test_openvino_predicts_as_the_saved_network",
+    "tests/prediction/test_engines.py::test_compiled_network_needs_no_framework",
     "tests/cli/test_bench.py",  # tests/training/test_timing.py shows the same
     "tests/cli/test_fit.py::test_a_stopped_and_killed_fit",
     "tests/cli/test_fit.py::test_an_adapter_is_refused_by_another_base",

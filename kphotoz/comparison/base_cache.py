@@ -22,7 +22,7 @@ from kphotoz.errors import InputError
 from kphotoz.files import hash_file
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.regime import Regime
-from kphotoz.regimes.run import Result
+from kphotoz.regimes.run_regime import Result
 from kphotoz.training import environment
 from kphotoz.training.run_folder import RunFolder
 from kphotoz.training.settings import Training
@@ -63,7 +63,7 @@ def kept(
     """Returns a base as an earlier comparison trained it, or trains and keeps it.
 
     Args:
-        train: `regimes.run.run`, called if there is none.
+        train: `regimes.run_regime.run`, called if there is none.
         regime: Regime. That of the base.
         experiment: Experiment. Samples and task.
         seed: int.

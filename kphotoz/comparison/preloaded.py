@@ -6,4 +6,4 @@ processes.silence()
 processes.import_quietly()
 
 import kphotoz_datasets  # noqa: E402, F401 - the backend comes first, and quietly
-from kphotoz.comparison import run  # noqa: E402, F401
+from kphotoz.comparison import run_jobs  # noqa: E402, F401

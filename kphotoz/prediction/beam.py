@@ -27,10 +27,10 @@ from kphotoz.files_in.stream import open_stream
 from kphotoz.files_in.survey_spec import SurveySpec
 from kphotoz.models import check_input
 from kphotoz.prediction import rows
-from kphotoz.prediction.choice import start
-from kphotoz.prediction.engine import Summary
+from kphotoz.prediction.engines import start
+from kphotoz.prediction.load_run import load_run
 from kphotoz.prediction.place import check_names, check_place
-from kphotoz.prediction.run import load_run
+from kphotoz.prediction.predictor import Summary
 from kphotoz.prediction.writers import parquet_schema
 
 __all__ = ["BatchHandler", "predict_on_beam"]

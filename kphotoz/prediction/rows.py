@@ -8,7 +8,7 @@ import numpy as np
 
 from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
-from kphotoz.prediction.choice import Engine, choose
+from kphotoz.prediction.engines import Engine, choose
 
 __all__ = ["columns", "engine_for", "kinds", "predict_batch", "shards"]
 

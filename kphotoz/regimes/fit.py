@@ -17,7 +17,7 @@ from kphotoz.recipes import Recipe
 from kphotoz.regimes import regime as regimes
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.resolved import resolved
-from kphotoz.regimes.run import Result, run, settings_of
+from kphotoz.regimes.run_regime import Result, run, settings_of
 from kphotoz.training import environment
 from kphotoz.training.progress import Reporter
 from kphotoz.training.run_folder import RunFolder, write_parquet

@@ -4,7 +4,7 @@ from kphotoz.report.figures import write_figures
 from kphotoz.report.html import write_html
 from kphotoz.report.joined import joined_tables
 from kphotoz.report.requirements import magnitude_facts
-from kphotoz.report.tables import estimates_table, terminal_table, write_csv
+from kphotoz.report.terminal_tables import estimates_table, terminal_table, write_csv
 
 __all__ = [
     "estimates_table",

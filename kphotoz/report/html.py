@@ -22,7 +22,7 @@ from kphotoz.report.markup import (
 )
 from kphotoz.report.sections import floor_rows, other_windows, published, strata
 from kphotoz.report.style import DZ, definition, heading, number, sample_words
-from kphotoz.report.tables import (
+from kphotoz.report.terminal_tables import (
     cost_cells,
     counted,
     headline_differences,

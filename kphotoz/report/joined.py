@@ -10,7 +10,7 @@ from rich.text import Text
 from kphotoz.metrics.point import improves
 from kphotoz.report.content import excluded
 from kphotoz.report.style import DZ, definition, heading, number
-from kphotoz.report.tables import counted, drawn_words, plain_table
+from kphotoz.report.terminal_tables import counted, drawn_words, plain_table
 
 __all__ = ["joined_tables"]
 

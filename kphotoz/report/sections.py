@@ -13,7 +13,7 @@ from kphotoz.report.markup import (
 )
 from kphotoz.report.published import Line, PublishedTable, published_tables
 from kphotoz.report.style import factor, heading, number, sample_words
-from kphotoz.report.tables import counted, verdict
+from kphotoz.report.terminal_tables import counted, verdict
 
 __all__ = ["floor_rows", "other_windows", "published", "strata"]
 

@@ -10,7 +10,7 @@ from kphotoz import recipes
 from kphotoz.comparison import base_cache
 from kphotoz.regimes import regime
 from kphotoz.regimes.experiment import Experiment
-from kphotoz.regimes.run import Result
+from kphotoz.regimes.run_regime import Result
 from kphotoz.training import environment
 from kphotoz.training.settings import Training
 

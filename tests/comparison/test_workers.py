@@ -12,7 +12,7 @@ from kphotoz import backend
 from kphotoz.backend import devices
 from kphotoz.comparison import workers
 from kphotoz.comparison.plan import Job
-from kphotoz.comparison.run import count_before
+from kphotoz.comparison.run_jobs import count_before
 from kphotoz.errors import InputError
 from kphotoz.training.run_folder import RunFolder
 

@@ -12,7 +12,7 @@ import yaml
 from kphotoz import adapters, recipes, regimes
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.fit import fit
-from kphotoz.regimes.run import run
+from kphotoz.regimes.run_regime import run
 from kphotoz.training import optimizer
 from kphotoz.training.progress import Reporter
 from kphotoz.training.smoothing import smooth

@@ -201,7 +201,7 @@ def comparison(folder):
 def base_cache(folder):
     """A base model that an earlier comparison kept; damaged, it counts as absent."""
     from kphotoz.comparison import base_cache
-    from kphotoz.regimes.run import Result
+    from kphotoz.regimes.run_regime import Result
 
     entry = folder / "bases" / "0"
 

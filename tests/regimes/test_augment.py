@@ -4,7 +4,7 @@ import pytest
 from kphotoz import data, recipes, regimes
 from kphotoz.errors import InputError
 from kphotoz.regimes.experiment import Experiment
-from kphotoz.regimes.run import run
+from kphotoz.regimes.run_regime import run
 
 RECIPE = recipes.load()
 SIZES = {"train": 90, "validation": 50, "calibration": 10, "test": 30}

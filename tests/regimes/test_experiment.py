@@ -186,7 +186,7 @@ def test_more_folds_than_objects_are_refused_with_the_remedy(make_catalog):
 
 def test_impossible_training_settings_are_told_in_one_line():
     from kphotoz.regimes import select
-    from kphotoz.regimes.run import settings_of
+    from kphotoz.regimes.run_regime import settings_of
 
     wrong = {"full": {"training": {"epochs": "a", "batch_size": 0}}}
     (regime,) = select(["full"], wrong, has_source=True)

@@ -5,7 +5,7 @@ import pytest
 from kphotoz import recipes, regimes
 from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.frozen import FrozenFeatures, split
-from kphotoz.regimes.run import run
+from kphotoz.regimes.run_regime import run
 
 # Without augmentation and dropout training a head on features is training the whole.
 MODEL = {"name": "small_cnn", "filters": [4, 4], "radii": [1.5, 3.0, 6.0]}
@@ -42,7 +42,9 @@ def head(model):
 def test_training_on_features_is_training_the_whole(experiment, base, monkeypatch):
     probe = regimes.get("linear_probe")
     parted = run(probe, experiment, seed=1, base=base)
-    monkeypatch.setattr("kphotoz.regimes.run.split", lambda model, head_only: None)
+    monkeypatch.setattr(
+        "kphotoz.regimes.run_regime.split", lambda model, head_only: None
+    )
     whole = run(probe, experiment, seed=1, base=base)
     start = head(keras.saving.load_model(base, compile=False))
     pairs = list(zip(start, head(parted.model), head(whole.model), strict=True))

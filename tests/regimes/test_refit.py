@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from kphotoz import adapters, losses, regimes
 from kphotoz.errors import InputError
 from kphotoz.regimes import refit
-from kphotoz.regimes.run import run
+from kphotoz.regimes.run_regime import run
 
 
 def weights(model):

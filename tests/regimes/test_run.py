@@ -7,7 +7,7 @@ import pytest
 
 from kphotoz import adapters, regimes
 from kphotoz.errors import InputError
-from kphotoz.regimes.run import run, settings_of
+from kphotoz.regimes.run_regime import run, settings_of
 from kphotoz.training import loop
 
 
@@ -60,7 +60,7 @@ def test_lora_trains_factors_only_and_counts_them(experiment, base):
 
 
 def test_a_frozen_weight_that_moves_stops_the_run(experiment, base):
-    from kphotoz.regimes.run import _verify
+    from kphotoz.regimes.run_regime import _verify
 
     model = keras.saving.load_model(base, compile=False)
     model.get_layer("stem_conv").trainable = False
@@ -98,7 +98,7 @@ def test_the_seconds_of_a_killed_run_count_in_its_cost(
 ):
     now = [100.0]
     clock = types.SimpleNamespace(monotonic=lambda: now[0])
-    for module in (loop, sys.modules["kphotoz.regimes.run"]):
+    for module in (loop, sys.modules["kphotoz.regimes.run_regime"]):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from kphotoz import report
 from kphotoz.report.content import Content
 from kphotoz.report.style import number
-from kphotoz.report.tables import against_best, verdict
+from kphotoz.report.terminal_tables import against_best, verdict
 
 
 def printed(renderable, width=160):

@@ -11,7 +11,7 @@ import pytest
 from kphotoz import models
 from kphotoz.errors import InputError
 from kphotoz.files_in.file_spec import FileSpec
-from kphotoz.prediction import choice, openvino_engine, predict, rows
+from kphotoz.prediction import engines, openvino_engine, predict, rows
 
 needs_openvino = pytest.mark.skipif(
     not openvino_engine.installed(), reason="the extra openvino is not installed"
@@ -67,7 +67,7 @@ CASES = {
 
 
 def chosen(model, wanted, inputs, rows=10**9, precision="float32", batch_size=BATCH):
-    return choice.choose(
+    return engines.choose(
         model,
         wanted,
         shapes=[inputs.shape[1:]],
@@ -202,7 +202,7 @@ def test_auto_says_why_it_takes_keras(pretend, line, monkeypatch):
     assert "2000000 rows" in chosen(line, "auto", inputs, rows=1_999_999).why
     assert chosen(line, "auto", inputs, rows=2_000_000).identity["name"] == "openvino"
     assert chosen(line, "keras", inputs).identity["name"] == "keras"
-    monkeypatch.setattr(choice, "accelerators", lambda: ["gpu:0"])
+    monkeypatch.setattr(engines, "accelerators", lambda: ["gpu:0"])
     assert "GPU" in chosen(line, "auto", inputs).why
     monkeypatch.setattr(openvino_engine, "installed", lambda: False)
     assert "kphotoz[openvino]" in chosen(line, "auto", inputs).why
@@ -231,19 +231,19 @@ def test_bfloat16_is_used_only_where_the_processor_has_it(
 def test_a_worker_starts_the_engine_that_was_chosen_elsewhere(pretend, line):
     inputs = pretend(error=0.5)
     keras_engine = chosen(line, "keras", inputs)
-    call = choice.start(line, keras_engine.identity, (3, 2), 4)
+    call = engines.start(line, keras_engine.identity, (3, 2), 4)
     np.testing.assert_array_equal(call(inputs), keras_engine.call(inputs))
     there = {"name": "openvino", "precision": "float32"}
-    found = choice.start(line, there, (3, 2), 4)(inputs)
+    found = engines.start(line, there, (3, 2), 4)(inputs)
     np.testing.assert_allclose(found, inputs[:, 0, :1] + 0.5)
     other = keras_engine.identity | {"version": "0.1"}
     with pytest.raises(InputError, match="same versions"):
-        choice.start(line, other, (3, 2), 4)
+        engines.start(line, other, (3, 2), 4)
 
 
 def test_sources_of_several_shapes_are_left_to_keras(pretend, line):
     inputs = pretend()
-    engine = choice.choose(
+    engine = engines.choose(
         line,
         "auto",
         shapes=[(4, 4, 3), (8, 8, 3)],
@@ -305,7 +305,7 @@ def test_resume_refuses_another_engine(make_file, tmp_path, monkeypatch):
     options = {"batch_size": 2, "model_hash": "a"}
     with pytest.raises(KeyboardInterrupt):
         predict(Model(), [spec], tmp_path / "p.csv", progress=stop, **options)
-    other = choice.Engine(lambda batch: batch[:, 0, 0, :1], {"name": "other"}, "")
+    other = engines.Engine(lambda batch: batch[:, 0, 0, :1], {"name": "other"}, "")
     monkeypatch.setattr("kphotoz.prediction.rows.choose", lambda *_, **__: other)
     with pytest.raises(InputError, match="another engine"):
         predict(Model(), [spec], tmp_path / "p.csv", resume=True, **options)

@@ -14,7 +14,7 @@ from kphotoz.regimes.experiment import Experiment
 from kphotoz.regimes.fit import prediction_columns
 from kphotoz.regimes.regime import base as regime_of_base
 from kphotoz.regimes.resolved import resolved
-from kphotoz.regimes.run import Result, run, settings_of
+from kphotoz.regimes.run_regime import Result, run, settings_of
 from kphotoz.regimes.sweep import expand
 from kphotoz.training import environment
 from kphotoz.training.progress import Reporter
