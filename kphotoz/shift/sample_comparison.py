@@ -12,10 +12,10 @@ import scipy.stats
 
 from kphotoz import adapters
 from kphotoz.adapters.adapted_model import AdaptedModel
+from kphotoz.data.flags import flag_redshifts
 from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
 from kphotoz.files import atomic, exclusive, sweep, write_json
-from kphotoz.files_in.readers.columns import flag_redshifts
 from kphotoz.files_in.stream import open_stream
 from kphotoz.files_in.survey_spec import SurveySpec
 from kphotoz.kernels.features import batches
