@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kphotoz.data import Sample, check_disjoint, dimming
+from kphotoz.data import Sample, check_disjoint
 from kphotoz.errors import InputError
+from kphotoz.regimes import dimming
 from kphotoz.regimes.dimming import degrade, dim, faint_magnitudes
 
 UNCHANGED = ("group", "redshift", "redshift_error", "z_true", "ra", "dec", "survey")
