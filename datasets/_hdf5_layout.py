@@ -14,7 +14,7 @@ import numpy as np
 from etils import epath
 
 from kphotoz.errors import InputError
-from kphotoz.files_in.readers import columns as cells
+from kphotoz.tables import cells
 from kphotoz.untrusted import damaged
 from kphotoz.untrusted.hdf5_files import check_hdf5
 from kphotoz_datasets._encoding import Column

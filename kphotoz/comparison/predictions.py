@@ -8,8 +8,8 @@ import numpy as np
 
 from kphotoz.comparison.plan import Job
 from kphotoz.errors import InputError
-from kphotoz.files_in.readers.parquet_table import ParquetTable
 from kphotoz.metrics.groups import number_groups
+from kphotoz.tables.parquet_table import ParquetTable
 from kphotoz.training.run_folder import damaged_run
 
 __all__ = ["Scored", "read_jobs", "scored_samples"]

@@ -13,6 +13,7 @@ from kphotoz import data, features
 from kphotoz.errors import InputError
 from kphotoz.recipes import Duplicates, Recipe
 from kphotoz.regimes.deployment import Weights, neighbour_weights
+from kphotoz.regimes.dimming import degrade
 from kphotoz.regimes.forest import Photometry
 from kphotoz.regimes.frozen import FrozenFeatures
 from kphotoz.regimes.regime import Regime
@@ -177,7 +178,7 @@ class Experiment:
         """
         like = self.source["train"]
         return {
-            split: data.degrade(self.target[split], like, seed)
+            split: degrade(self.target[split], like, seed)
             for seed, split in enumerate(_FEWEST)
         }
 

@@ -1,6 +1,7 @@
 """What is chosen on machines that this one is not; no GPU is needed to test it."""
 
 import pathlib
+import sys
 import types
 
 import keras
@@ -39,7 +40,8 @@ def fake_machine(mirrors):
 
 def test_tensorflow_compiles_on_no_more_than_one_gpu(monkeypatch):
     machine = fake_machine(2)
-    monkeypatch.setattr(devices.importlib, "import_module", lambda name: machine)
+    for name in ("tensorflow", "jax"):
+        monkeypatch.setitem(sys.modules, name, machine)
     monkeypatch.setattr(devices, "name", lambda: "tensorflow")
     monkeypatch.delenv("KPHOTOZ_JIT", raising=False)
     assert devices.jit_compile() is False
@@ -66,7 +68,8 @@ def test_values_of_variables_that_mean_nothing_are_refused(monkeypatch):
 )
 def test_tensorflow_leaves_the_gpu_to_jax(monkeypatch, backend, seen, compiled):
     machine = fake_machine(1)
-    monkeypatch.setattr(devices.importlib, "import_module", lambda name: machine)
+    for name in ("tensorflow", "jax"):
+        monkeypatch.setitem(sys.modules, name, machine)
     monkeypatch.setattr(devices, "name", lambda: backend)
     assert devices.gpus() == seen
     assert devices.jit_compile() is compiled
@@ -104,7 +107,8 @@ def test_backend_is_the_one_keras_uses():
 def test_precision_of_a_gpu_follows_its_generation(monkeypatch, generation, chosen):
     machine = types.SimpleNamespace(config=FakeConfig())
     machine.config.capability = generation
-    monkeypatch.setattr(devices.importlib, "import_module", lambda name: machine)
+    for name in ("tensorflow", "jax"):
+        monkeypatch.setitem(sys.modules, name, machine)
     monkeypatch.setattr(devices, "name", lambda: "tensorflow")
     assert devices.precision() == chosen
     gpu = types.SimpleNamespace(platform="gpu", compute_capability=f"{generation}.6")

@@ -12,9 +12,8 @@ from astropy.table import Table
 from kphotoz.errors import InputError
 from kphotoz.files_in.catalog_spec import CatalogSpec
 from kphotoz.files_in.readers import CatalogFile
-from kphotoz.files_in.readers.tables import open_table
-from kphotoz.files_in.readers.text_table import ECSVTable
-from kphotoz.tables import MISSING
+from kphotoz.tables import MISSING, open_table
+from kphotoz.tables.text_table import ECSVTable
 
 FORMATS = ("csv", "tsv", "ecsv", "fits", "parquet")
 

@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from kphotoz import tables
 from kphotoz.errors import InputError
-from kphotoz.files_in.readers.fits_table import FITSTable
+from kphotoz.tables.fits_table import FITSTable
 from kphotoz.untrusted.fits_files import open_checked, unpacked
 
 

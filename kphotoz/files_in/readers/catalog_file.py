@@ -14,7 +14,6 @@ from kphotoz.features.photometry import (
     to_magnitudes,
 )
 from kphotoz.files_in.catalog_spec import CatalogSpec
-from kphotoz.files_in.readers import columns
 from kphotoz.files_in.readers.plausibility import (
     check_errors,
     check_kind,
@@ -22,7 +21,8 @@ from kphotoz.files_in.readers.plausibility import (
     tell_magnitudes,
 )
 from kphotoz.files_in.readers.survey_file import SurveyFile, entry, split_key
-from kphotoz.files_in.readers.tables import open_table
+from kphotoz.tables import open_table
+from kphotoz.tables.cells import numbers
 
 __all__ = ["CatalogFile", "tell_implied"]
 
@@ -142,7 +142,7 @@ class CatalogFile(SurveyFile):
     ) -> np.ndarray:
         name, index = (key, None) if key in cells else split_key(key)
         column = entry(cells[name], name, index, field)
-        return columns.numbers(column, f"{field} ({key!r} in {self.spec.file})", first)
+        return numbers(column, f"{field} ({key!r} in {self.spec.file})", first)
 
     def _convert(
         self, values: np.ndarray, errors: np.ndarray, shift: np.ndarray

@@ -6,9 +6,9 @@ import re
 import numpy as np
 
 from kphotoz.errors import InputError
-from kphotoz.files_in.readers.fits_table import open_fits
 from kphotoz.files_in.readers.source import Source, band_names, no_such_key
-from kphotoz.files_in.readers.tables import open_table
+from kphotoz.tables import open_table
+from kphotoz.tables.fits_table import open_fits
 from kphotoz.untrusted import damaged
 
 __all__ = ["FITSFolderSource"]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from kphotoz.errors import InputError
-from kphotoz.files_in.readers import columns
 from kphotoz.files_in.readers.source import no_such_key
 from kphotoz.files_in.survey_spec import SurveySpec
+from kphotoz.tables import cells
 
 __all__ = ["SurveyFile"]
 
@@ -167,12 +167,12 @@ class SurveyFile(abc.ABC):
         """Returns a column as text or numbers."""
         what = f"{role} ({self.key(role)!r} in {self.spec.file})"
         if role in ("id", "group"):
-            return columns.text(column, what)
-        values = columns.numbers(column, what)
+            return cells.text(column, what)
+        values = cells.numbers(column, what)
         if role == "redshift":
             self._check_redshifts(values)
         if role in ("magnitude", "redshift_error"):
-            return columns.without_sentinels(role, values)
+            return _without_sentinels(role, values)
         return values
 
     def require(self, role: str) -> None:
@@ -248,3 +248,14 @@ def entry(column: np.ndarray, name: str, index: int | None, role: str) -> np.nda
             f"{column.shape[1]} columns, counted from 0."
         )
     return column[:, index]
+
+
+def _without_sentinels(role: str, values: np.ndarray) -> np.ndarray:
+    """Returns magnitudes or redshift errors with NaN for what only stands for none.
+
+    Args:
+        role: str. "magnitude" or "redshift_error".
+        values: (n,) float64.
+    """
+    known = np.abs(values) < 90 if role == "magnitude" else values > 0
+    return np.where(known, values, np.nan)

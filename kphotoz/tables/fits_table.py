@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kphotoz.files_in.readers.source import no_such_key
-from kphotoz.files_in.readers.table import Block, Table, equal_lists
+from kphotoz.errors import InputError
+from kphotoz.tables.table import Block, Table, equal_lists
 from kphotoz.untrusted import damaged
 from kphotoz.untrusted.fits_files import open_checked, stored_nulls
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FITSTable", "open_fits"]
 
-_KIND = "a table (fits)"
+_KIND = "a whole FITS table"
 
 
 class FITSTable(Table):
@@ -47,7 +47,10 @@ class FITSTable(Table):
                 if hasattr(hdu, "columns"):
                     yield hdu.data
                     return
-            raise no_such_key(self.path, "a table extension", [])
+            raise InputError(
+                f"Wanted: a FITS file with a table. Received: {self.path}, "
+                f"{len(file)} extensions and none a table."
+            )
 
     def _column(self, rows: "fits.FITS_rec", name: str) -> np.ndarray:
         column = np.array(rows[name])
@@ -65,7 +68,9 @@ class FITSTable(Table):
 
 @contextlib.contextmanager
 def open_fits(path: pathlib.Path, memmap: bool = False) -> "Iterator[fits.HDUList]":
-    """Opens a FITS file; what astropy only warns of is an error.
+    """Opens a FITS file; one that is cut short is refused, which astropy only warns of.
+
+    Its other warnings are about style, and no reason to refuse a file.
 
     Args:
         path: path of the file.
@@ -75,10 +80,10 @@ def open_fits(path: pathlib.Path, memmap: bool = False) -> "Iterator[fits.HDULis
         ValueError, OSError, …: it is damaged; for `damaged` to tell.
     """
     from astropy.io import fits
-    from astropy.utils.exceptions import AstropyWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error", AstropyWarning)
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message=".*truncated.*")
         # astropy forgets to close what it opened itself and could not read.
         with open_checked(path) as stream:
             memmap = memmap and not isinstance(stream, io.BytesIO)

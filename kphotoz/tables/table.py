@@ -12,11 +12,17 @@ import numpy as np
 
 from kphotoz.errors import InputError
 
-__all__ = ["Table", "equal_lists", "no_such_column"]
+__all__ = [
+    *("RaggedColumn", "Table", "equal_lists", "no_such_column", "two_of_one_name"),
+]
 
 _BLOCK = 4096  # rows read at once; our choice
 _SHOWN = 20  # names listed in an error; our choice
 Block = tuple[int, dict[str, np.ndarray]]
+
+
+class RaggedColumn(InputError):
+    """A column whose cells are lists of several lengths."""
 
 
 class Table(abc.ABC):
@@ -110,10 +116,7 @@ class Table(abc.ABC):
             if name not in self.names:
                 raise no_such_column(self.path, name, self.names)
             if self.names.count(name) > 1:
-                raise InputError(
-                    f"Wanted: one column {name!r} in {self.path}. Received: "
-                    f"{self.names.count(name)} of that name. Rename one of them."
-                )
+                raise two_of_one_name(self.path, self.names)
 
 
 def no_such_column(path: pathlib.Path, name: str, names: Sequence[str]) -> InputError:
@@ -130,6 +133,15 @@ def no_such_column(path: pathlib.Path, name: str, names: Sequence[str]) -> Input
     told = ", ".join(names[:_SHOWN]) or "no columns"
     return InputError(
         f"Wanted: column {name!r} in {path}. Received: {told}{more}. {hint}"
+    )
+
+
+def two_of_one_name(path: pathlib.Path, names: Sequence[str]) -> InputError:
+    """Returns the error for columns that cannot be told apart."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return InputError(
+        f"Wanted: columns of different names. Received: {path} with two of "
+        f"{', '.join(map(repr, twice))}. Rename one."
     )
 
 
@@ -152,8 +164,8 @@ def equal_lists(path: pathlib.Path, name: str, lengths: np.ndarray) -> int:
     return int(distinct[0]) if len(distinct) else 0
 
 
-def _ragged(path: pathlib.Path, name: str, lengths: list[str]) -> InputError:
-    return InputError(
+def _ragged(path: pathlib.Path, name: str, lengths: list[str]) -> RaggedColumn:
+    return RaggedColumn(
         f"Wanted: lists of one length in column {name!r} of {path}. Received: lengths "
         f"{', '.join(lengths)} (-1 is no list). Give each row as many values."
     )

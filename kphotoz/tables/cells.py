@@ -1,13 +1,15 @@
-"""Columns as text or numbers."""
+"""Columns as text or numbers, and what stands for none."""
 
 import contextlib
 
 import numpy as np
 
 from kphotoz.errors import InputError
-from kphotoz.tables import MISSING
 
-__all__ = ["numbers", "text", "without_sentinels"]
+__all__ = ["MISSING", "native", "numbers", "text"]
+
+# What stands in text for a number that is missing.
+MISSING = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "--")
 
 
 def text(column: np.ndarray, what: str) -> np.ndarray:
@@ -49,7 +51,8 @@ def _whole(column: np.ndarray, what: str) -> np.ndarray:
     if np.any(held != np.rint(held)) or np.any(np.abs(held) >= limit):
         raise InputError(
             f"Wanted: text or whole numbers for {what}. Received: {column.dtype} with "
-            f"decimals or from {limit:.0f} up, which cannot hold long ids exactly."
+            f"floats that are broken, or too big to be exact (from {limit:.0f} up), "
+            "which cannot hold long ids. Write the column as integers or text."
         )
     whole = np.full(len(column), None, object)
     whole[finite] = held.astype(np.int64)
@@ -90,12 +93,40 @@ def numbers(column: np.ndarray, what: str, first: int = 0) -> np.ndarray:
     return values
 
 
-def without_sentinels(role: str, values: np.ndarray) -> np.ndarray:
-    """Returns magnitudes or redshift errors with NaN for what only stands for none.
+def native(column: np.ndarray) -> np.ndarray:
+    """Returns a column as what its cells are, in native byte order.
+
+    Text of nothing but numbers is numbers, missing ones are NaN; other text is str.
 
     Args:
-        role: str. "magnitude" or "redshift_error".
-        values: (n,) float64.
+        column: (n, …) as a reader of tables gives it.
     """
-    known = np.abs(values) < 90 if role == "magnitude" else values > 0
-    return np.where(known, values, np.nan)
+    if column.dtype.kind == "S":
+        column = column.astype(str)
+    if column.dtype.kind == "U":
+        return np.char.strip(column)
+    if column.dtype.kind != "O":
+        return column.astype(column.dtype.newbyteorder("="))
+    if any(isinstance(cell, str | bytes) for cell in column.flat):
+        return _from_text(column)
+    try:
+        return np.where(np.equal(column, None), np.nan, column).astype(np.float64)
+    except (TypeError, ValueError):  # lists, structures
+        return column
+
+
+def _from_text(column: np.ndarray) -> np.ndarray:
+    import pyarrow
+    from pyarrow import compute
+
+    words = compute.utf8_trim_whitespace(pyarrow.array(column.ravel(), "string"))
+    missing = compute.fill_null(compute.is_in(words, pyarrow.array(MISSING)), True)
+    known = compute.if_else(missing, None, words)
+    for kind in ("int64", "float64", "bool"):
+        with contextlib.suppress(pyarrow.ArrowInvalid):
+            values = compute.cast(known, kind)
+            if values.null_count:  # NaN is no whole number, and neither true nor false
+                values = compute.cast(values, "float64")
+            return values.to_numpy(zero_copy_only=False).reshape(column.shape)
+    text = compute.fill_null(words, "").to_numpy(zero_copy_only=False)
+    return text.astype(str).reshape(column.shape)

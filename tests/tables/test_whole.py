@@ -9,7 +9,7 @@ from astropy.table import MaskedColumn, Table
 from pyarrow import csv, parquet
 
 from kphotoz.errors import InputError
-from kphotoz.tables import column, read_table
+from kphotoz.tables import column, open_table, read_table
 
 COLUMNS = {
     "z": np.array([0.1, np.nan, 2.5]),
@@ -178,3 +178,48 @@ def test_a_cell_of_ecsv_without_end_is_refused(tmp_path):
     path.write_text(head + "x" * 200_000)
     with pytest.raises(InputError, match="field larger than field limit"):
         read_table(path)
+
+
+def test_readers_of_chunks_tell_formats_from_the_content_too(tmp_path):
+    write(tmp_path / "t.parquet").rename(tmp_path / "t.dat")
+    (_, chunk), _ = open_table(tmp_path / "t.dat").chunks(["count"], 2)
+    assert chunk["count"].tolist() == [1, 2]
+
+
+def test_a_ragged_column_is_in_nobodys_way(tmp_path):
+    lists = pa.array([[1.0], [1.0, 2.0], None])
+    parquet.write_table(pa.table(COLUMNS | {"pdf": lists}), tmp_path / "t.parquet")
+    found = read_table(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(found["z"], COLUMNS["z"])
+    with pytest.raises(InputError, match="one number a row in column 'pdf'"):
+        column(found, "pdf", numeric=True)
+
+
+def test_warnings_of_style_refuse_no_fits_file(tmp_path):
+    path = write(tmp_path / "t.fits")
+    content = path.read_bytes()
+    # Lower-case keywords break the standard; astropy warns of them and reads on.
+    path.write_bytes(content.replace(b"PCOUNT  =", b"pcount  =", 1))
+    with pytest.warns(Warning), fits.open(path) as file:
+        file[1].verify("fix")
+    np.testing.assert_array_equal(read_table(path)["z"], COLUMNS["z"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "wanted"),
+    [
+        (["1", "2"], np.array([1, 2])),
+        (["1", " N/A", "3"], np.array([1, np.nan, 3])),
+        (["1e3", "-.5", "inf"], np.array([1000, -0.5, np.inf])),
+        (["true", "False"], np.array([True, False])),
+        (["1", "x"], np.array(["1", "x"])),
+        (["1_000", "2"], np.array(["1_000", "2"])),  # what int() would take
+        (["", "nan"], np.array([np.nan, np.nan])),
+        (["9223372036854775807", "1"], np.array([2**63 - 1, 1])),
+    ],
+)
+def test_text_of_numbers_is_numbers(cells, wanted, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{x},0\n" for x in cells))
+    found = read_table(tmp_path / "t.csv")["a"]
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)

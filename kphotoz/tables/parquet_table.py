@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from kphotoz.files_in.readers.table import Block, Table, equal_lists
+from kphotoz.tables.table import Block, Table, equal_lists
 from kphotoz.untrusted import damaged
 
 __all__ = ["ParquetTable"]
 
-_KIND = "a table (parquet)"
+_KIND = "a whole parquet table"
 
 
 class ParquetTable(Table):
