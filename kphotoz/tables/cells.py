@@ -124,6 +124,7 @@ def _from_text(column: np.ndarray) -> np.ndarray:
     known = compute.if_else(missing, None, words)
     for kind in ("int64", "float64", "bool"):
         with contextlib.suppress(pyarrow.ArrowInvalid):
+            compute.cast(known[:64], kind)  # which spares most others the whole
             values = compute.cast(known, kind)
             if values.null_count:  # NaN is no whole number, and neither true nor false
                 values = compute.cast(values, "float64")
