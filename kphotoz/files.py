@@ -97,7 +97,7 @@ def exclusive(lock: str | os.PathLike, writes: str | os.PathLike) -> Iterator[No
                 lock.parent.rmdir()
 
 
-def _hard() -> dict[str, bool]:
+def _hard() -> dict[str, Any]:
     """Returns what keeps newer filelocks from files that stand for locks."""
     known = inspect.signature(filelock.FileLock.__init__).parameters
     return {name: False for name in ("fallback_to_soft",) if name in known}

@@ -185,20 +185,20 @@ class AdapterBank:
                 none, or called within `disabled` or `merged`.
         """
         check_present(self.model, "predict")
-        names = [names] if isinstance(names, str) else names
-        names = [name or "" for name in names]
+        given = [names] if isinstance(names, str) else names
+        named = [name or "" for name in given]
         rows = {len(part) for part in keras.tree.flatten(inputs)}
-        if rows != {len(names)} or not names:
+        if rows != {len(named)} or not named:
             raise InputError(
                 "Wanted: one name for each of one or more rows. Received: "
-                f"{len(names)} names for {' and '.join(map(str, sorted(rows)))} rows."
+                f"{len(named)} names for {' and '.join(map(str, sorted(rows)))} rows."
             )
-        for row, name in enumerate(names):
+        for row, name in enumerate(named):
             if name and name not in self._states:
                 self._unknown(f"{name!r} in row {row}")
         parts, order = [], []
-        for name in dict.fromkeys(names):
-            chosen = np.array([row for row, one in enumerate(names) if one == name])
+        for name in dict.fromkeys(named):
+            chosen = np.array([row for row, one in enumerate(named) if one == name])
             model = self._merged_as(name)
             some = keras.tree.map_structure(
                 lambda x, c=chosen: np.asarray(x)[c], inputs

@@ -200,7 +200,7 @@ def build(
         InputError: dropout is wanted where only the kernel can be replaced, or the base
             has layers that cannot be copied.
     """
-    spec = {
+    spec: dict[str, Any] = {
         # A reloaded base has other names where Keras makes them up.
         "names": [layer.name for layer in paths.walk(base).values()],
         "entries": entries,

@@ -197,6 +197,7 @@ def _form(path: str, layer: keras.Layer, form: Form | None, layers: dict) -> For
             "Wanted: a linear layer or a convolution for which PEFT computes the same. "
             f"Received: {path}, a {type(layer).__name__}: {reason}. {fix}."
         )
+    assert form is not None  # else there is a reason
     return form
 
 
@@ -321,6 +322,7 @@ def _theirs(adapter: Adapter, layers: dict) -> PeftFactors:
         )
     ours, groups = matrices_of(adapter), _groups(adapter.layer)
     rank = len(ours.b)
+    assert ours.a is not None  # factors of an adapter are all there
     *window, channels = form.shape[:-1] if isinstance(adapter.layer, _CONVS) else (-1,)
     a = np.moveaxis(ours.a.reshape(*window, channels, rank), (-1, -2), (0, 1))
     _, shape_b = _shapes(adapter.layer, form, groups * rank)

@@ -150,7 +150,7 @@ def own_objects(layers: Iterable[keras.Layer]) -> Iterator[None]:
         layers: live layers, to be serialised and deserialised within.
     """
     scope: dict[str, Any] = {}
-    kept = []
+    kept: list[tuple[keras.Layer, str, Any]] = []
     for layer in _with_hidden(layers):
         scope[type(layer).__name__] = type(layer)
         for name, value in list(vars(layer).items()):

@@ -130,8 +130,9 @@ def _rows(layer: keras.Layer, inputs: Any) -> np.ndarray:
     else:
         values = _windows(layer, inputs)
     values = ops.convert_to_numpy(ops.cast(values, "float32"))
-    width = form_of(layer).matrix[0]
-    rows = values.reshape(-1, width)
+    form = form_of(layer)
+    assert form is not None  # a chosen layer has one
+    rows = values.reshape(-1, form.matrix[0])
     step = max(1, len(rows) // _ROWS)
     return rows[::step].astype("float64")
 
@@ -140,6 +141,7 @@ def _contracted_last(layer: keras.layers.EinsumDense, inputs: Any) -> Any:
     names, _ = layer.equation.replace(" ", "").split("->")
     of_inputs, of_kernel = names.split(",")
     form = form_of(layer)
+    assert form is not None  # a chosen layer has one
     contracted = [of_kernel[axis] for axis in form.order[: -form.outputs]]
     count = len(inputs.shape)
     # An ellipsis stands for leading axes: what is named is counted from its own side.

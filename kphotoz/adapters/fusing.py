@@ -76,7 +76,8 @@ def _joined(activation: Callable) -> Callable:
         return ops.cast(activation(outputs), inputs.dtype)
 
     fused = backend.in_one_pass(biased)
-    fused.adds_bias = True  # what LoRA layers ask
+    # What LoRA layers ask. Functions take attributes, which their hints do not know.
+    fused.adds_bias = True  # type: ignore[attr-defined]
     return fused
 
 

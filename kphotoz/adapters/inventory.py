@@ -16,6 +16,7 @@ from kphotoz.adapters.swap import plain
 from kphotoz.errors import InputError
 from kphotoz.layers._forms import form_of
 from kphotoz.layers._lora import LoRAMixin
+from kphotoz.layers._lora_arguments import Start
 from kphotoz.layers._low_rank import LowRank
 
 __all__ = [
@@ -48,7 +49,7 @@ class Adapter:
     rank: int
     alpha: float
     variables: dict[str, keras.Variable]
-    start: str
+    start: Start
     dora: bool
     make_update: Callable[[], Any]
 

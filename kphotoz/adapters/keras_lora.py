@@ -126,6 +126,7 @@ def _form(layer: keras.Layer) -> Form | None:
 
 def _given(path: str, layer: keras.Layer) -> Given:
     form, rank = _form(layer), int(layer.lora_rank)
+    assert form is not None  # `_check` refuses layers without
     inputs, outputs = form.matrix
     a, b = paths.arrays([layer.lora_kernel_a, layer.lora_kernel_b])
     direct = form.order == tuple(range(len(form.shape))) and form.outputs == 1

@@ -4,11 +4,16 @@ Source: Hayou et al. 2024, arXiv 2402.12354.
 """
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from kphotoz.errors import InputError
+
+if TYPE_CHECKING:  # what it is mixed into; it is no optimizer by itself
+    from keras.optimizers import Optimizer as _Optimizer
+else:
+    _Optimizer = object
 
 __all__ = ["lora_plus", "lora_plus_class"]
 
@@ -19,7 +24,7 @@ _KNOWN = (
 )
 
 
-class _LoRAPlus:
+class _LoRAPlus(_Optimizer):
     """Multiplies the learning rate of B factors; comes before a Keras optimizer."""
 
     def __init__(self, *args: Any, ratio: float = 16.0, **kwargs: Any) -> None:
@@ -89,7 +94,9 @@ def lora_plus(
     return new
 
 
-def lora_plus_class(kind: type[keras.optimizers.Optimizer]) -> type:
+def lora_plus_class(
+    kind: type[keras.optimizers.Optimizer],
+) -> type[keras.optimizers.Optimizer]:
     """Returns the subclass of an optimizer class that takes `ratio`, registered.
 
     The one class is returned for every call. Call it once where a class of your own is
@@ -113,7 +120,9 @@ def lora_plus_class(kind: type[keras.optimizers.Optimizer]) -> type:
     return _CLASSES.get(kind) or _register(kind)
 
 
-def _register(kind: type[keras.optimizers.Optimizer]) -> type:
+def _register(
+    kind: type[keras.optimizers.Optimizer],
+) -> type[keras.optimizers.Optimizer]:
     own = {"__doc__": f"{kind.__name__} with LoRA+.", "__module__": __name__}
     made = type(_PREFIX + kind.__name__, (_LoRAPlus, kind), own)
     _CLASSES[kind] = keras.saving.register_keras_serializable("kphotoz")(made)
@@ -127,6 +136,6 @@ def _check_ratio(ratio: Any) -> float:
     return float(ratio)
 
 
-_CLASSES: dict[type, type] = {}
+_CLASSES: dict[type, type[keras.optimizers.Optimizer]] = {}
 for _name in _KNOWN:
     _register(getattr(keras.optimizers, _name))

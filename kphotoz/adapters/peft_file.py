@@ -14,7 +14,8 @@ import math
 import os
 import pathlib
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, TypeVar
 
 import numpy as np
 import pydantic
@@ -25,6 +26,8 @@ from kphotoz.files import write_json, write_tensors
 from kphotoz.untrusted import check_pattern, parse_json
 
 __all__ = ["PeftFactors", "read", "write"]
+
+_Number = TypeVar("_Number", int, float)
 
 _CONFIG, _TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
@@ -111,9 +114,10 @@ class _Config(pydantic.BaseModel):
         targets = self.target_modules
         if self.exclude_modules and _named(self.exclude_modules, module, False):
             return False
-        if targets is None or isinstance(targets, str):
-            everything = targets is None or targets.lower() == "all-linear"
-            return everything or _named(targets, module, True)
+        if targets is None:
+            return True
+        if isinstance(targets, str):
+            return targets.lower() == "all-linear" or _named(targets, module, True)
         named = _named(targets, module, True)
         return named and (module in targets or self._in_layers(module))
 
@@ -146,7 +150,9 @@ def _is_quick(pattern: str) -> bool:
     return True
 
 
-def _matched(patterns: dict | None, module: str, default: float) -> float:
+def _matched(
+    patterns: dict[str, _Number] | None, module: str, default: _Number
+) -> _Number:
     # The first pattern that fits the last components of the name counts.
     for pattern, value in (patterns or {}).items():
         try:
@@ -242,7 +248,9 @@ def _read_config(folder: pathlib.Path) -> _Config:
             raise ValueError("it is no JSON object")
         config = _Config.model_validate(raw)
     except (OSError, ValueError) as error:
-        raise _refusal(f"{path}: {told(error)}", "Save it again") from error
+        # `told` takes the words of any error; its hint knows of one kind.
+        words = told(error)  # type: ignore[arg-type]
+        raise _refusal(f"{path}: {words}", "Save it again") from error
     known = _HARMLESS | _Config.model_fields.keys() | _BEYOND.keys()
     for name in sorted(raw.keys() - known):
         if raw[name]:
@@ -350,11 +358,11 @@ def write(
     write_json(folder / _CONFIG, config)
 
 
-def _others(values: dict[str, float], common: float) -> dict[str, float]:
+def _others(values: Mapping[str, float], common: float) -> dict[str, float]:
     return {f"^{re.escape(m)}": x for m, x in values.items() if x != common}
 
 
-def _commonest(values: dict[str, float]) -> float:
+def _commonest(values: Mapping[str, float]) -> float:
     return collections.Counter(values.values()).most_common(1)[0][0]
 
 

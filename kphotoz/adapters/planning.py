@@ -82,7 +82,8 @@ def plan(
     layers = paths.walk(base)
     full = set(matching(layers, train_also)) if train_also else set()
     written = written_kernels(base)
-    choices, owners = [], {}
+    choices: list[Choice] = []
+    owners: dict[int, str] = {}
     for path, layer in layers.items():
         form = form_of(layer)
         if not is_linear(layer) or path in full or not _wanted(targets, path, layer):
@@ -215,7 +216,9 @@ def _choose(path: str, layer: keras.Layer, form: Form, rank: int) -> Choice:
 
 
 def _oversized(choice: Choice, layer: keras.Layer, named: bool, allow: bool) -> Choice:
-    inputs, outputs = form_of(layer).matrix
+    form = form_of(layer)
+    assert form is not None  # a choice has one
+    inputs, outputs = form.matrix
     depthwise = is_depthwise(layer)
     if allow and not depthwise and choice.rank <= max(inputs, outputs):
         return choice

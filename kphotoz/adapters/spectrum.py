@@ -39,8 +39,10 @@ def effective_rank(model: keras.Model) -> dict[str, float]:
 
 def _effective_rank(adapter: Adapter) -> float:
     factors = matrices_of(adapter)
-    thin_a = np.linalg.qr(factors.a.astype("float64"), mode="r")
-    thin_b = np.linalg.qr(factors.b.T.astype("float64"), mode="r")
+    assert factors.a is not None  # those of an adapter are all there
+    # asarray changes nothing: numpy's hints tell of a pair, whatever the mode.
+    thin_a = np.asarray(np.linalg.qr(factors.a.astype("float64"), mode="r"))
+    thin_b = np.asarray(np.linalg.qr(factors.b.T.astype("float64"), mode="r"))
     values = np.linalg.svd(thin_a @ thin_b.T, compute_uv=False)
     if not values.any():
         return 0.0

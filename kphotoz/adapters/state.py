@@ -146,7 +146,7 @@ def unmerge(model: keras.Model) -> keras.Model:
 
 
 def _variables(model: keras.Model) -> dict[tuple, keras.Variable]:
-    found = {
+    found: dict[tuple, keras.Variable] = {
         ("lora", one.path, name): variable
         for one in adapters_of(model)
         for name, variable in one.variables.items()

@@ -181,7 +181,7 @@ def _entry(adapter: Adapter, layers: dict[str, keras.Layer]) -> Entry:
         path=adapter.path,
         kind=type(adapter.layer).__name__.removeprefix("LoRA"),
         index=list(layers).index(adapter.path),
-        shape=tuple(adapter.kernel.shape),
+        shape=list(adapter.kernel.shape),
         rank=adapter.rank,
         alpha=adapter.alpha,
         start=adapter.start,
@@ -229,6 +229,7 @@ def _match_one(
 ) -> str:
     same = [path for path, value in hashes.items() if value == entry.kernel_hash]
     placed = _by_position(entry, layers)
+    path: str | None
     if placed in same:
         path = placed
     elif placed or entry.path not in hashes:

@@ -138,7 +138,9 @@ def lora_twin(layer: keras.Layer, entry: dict, **config) -> LoRAMixin:
         entry: dict with rank, alpha, seed, dora, start and formulation.
         **config: further arguments of the LoRA layer.
     """
-    inputs, outputs = form_of(layer).matrix
+    form = form_of(layer)
+    assert form is not None  # a layer of an entry has one
+    inputs, outputs = form.matrix
     names = ("rank", "alpha", "seed", "dora", "start", "formulation")
     given = {name: entry[name] for name in names}
     given["allow_full_rank"] = entry["rank"] > min(inputs, outputs)

@@ -81,5 +81,6 @@ def gather_predictions(model: Any) -> None:
         outputs, state = step(state, batches)
         return multihost_utils.process_allgather(outputs, tiled=True), state
 
-    gathered.gathers = True
+    # Functions take attributes, which their hints do not know.
+    gathered.gathers = True  # type: ignore[attr-defined]
     model.predict_function = gathered

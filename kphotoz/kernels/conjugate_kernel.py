@@ -162,9 +162,10 @@ class ConjugateKernel(LastLayerFit):
         Raises:
             InputError: before `fit`.
         """
-        check_fitted(self.coefficients)
-        start = self._start(self.coefficients.shape[1])
-        return (self._solver.solve(ridge) + start for ridge in ridges)
+        coefficients = check_fitted(self.coefficients)
+        solver = check_fitted(self._solver)
+        start = self._start(coefficients.shape[1])
+        return (solver.solve(ridge) + start for ridge in ridges)
 
     def predict(self, inputs: Any) -> np.ndarray:
         """Returns predictions (n, outputs).
@@ -172,9 +173,9 @@ class ConjugateKernel(LastLayerFit):
         Raises:
             InputError: before `fit`.
         """
-        check_fitted(self.coefficients)
-        found = [rows @ self.coefficients for rows in self._rows(inputs)]
-        return np.concatenate(found or [np.empty((0, self.coefficients.shape[1]))])
+        coefficients = check_fitted(self.coefficients)
+        found = [rows @ coefficients for rows in self._rows(inputs)]
+        return np.concatenate(found or [np.empty((0, coefficients.shape[1]))])
 
     def variance(self, inputs: Any) -> np.ndarray:
         """Returns the variance of the fit at the inputs, (n, outputs).
@@ -185,10 +186,8 @@ class ConjugateKernel(LastLayerFit):
         Raises:
             InputError: before `fit`.
         """
-        check_fitted(self.coefficients)
-        pulls = [
-            self._solver.leverages(rows, self.ridge) for rows in self._rows(inputs)
-        ]
+        solver, ridge = check_fitted(self._solver), check_fitted(self.ridge)
+        pulls = [solver.leverages(rows, ridge) for rows in self._rows(inputs)]
         return np.concatenate(pulls or [np.empty(0)])[:, None] * self.noise
 
     def project(self, inputs: Any) -> "ConjugateKernel":
@@ -206,6 +205,7 @@ class ConjugateKernel(LastLayerFit):
         """Returns the coefficients that a ridge pulls towards."""
         if self._around == "zero":
             return np.zeros((self.features.width + 1, outputs))
+        assert self._head is not None  # __init__ refuses a named layer with "network"
         kernel = keras.ops.convert_to_numpy(self._head.kernel).astype("float64")
         bias = np.zeros(kernel.shape[1])
         if self._head.use_bias:

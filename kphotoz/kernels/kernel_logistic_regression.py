@@ -99,10 +99,10 @@ class KernelLogisticRegression(LastLayerFit):
         Raises:
             InputError: before `fit`.
         """
-        check_fitted(self.coefficients)
-        outputs = self.coefficients.shape[1]
+        coefficients = check_fitted(self.coefficients)
+        outputs = coefficients.shape[1]
         found = [np.empty((0, outputs))]
-        found += [rows @ self.coefficients for rows in self._rows(inputs)]
+        found += [rows @ coefficients for rows in self._rows(inputs)]
         logits = np.concatenate(found)
         if outputs == 1:  # a sigmoid is a softmax beside a logit of 0
             logits = np.concatenate([np.zeros_like(logits), logits], axis=1)

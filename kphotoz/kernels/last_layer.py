@@ -1,7 +1,7 @@
 """What all fits to a network's last features have in common."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -11,6 +11,8 @@ from kphotoz.kernels.features import Features, with_constant
 from kphotoz.kernels.head import with_head
 
 __all__ = ["LastLayerFit", "check_fitted"]
+
+_Found = TypeVar("_Found")
 
 
 class LastLayerFit:
@@ -45,13 +47,13 @@ class LastLayerFit:
         Raises:
             InputError: before `fit`, or with features of a named layer.
         """
-        check_fitted(self.coefficients)
+        coefficients = check_fitted(self.coefficients)
         if self._head is None:
             raise InputError(
                 "Wanted: features of the last layer, to replace it. Received: those of "
                 f"{self.features.layer}. Leave out `layer`."
             )
-        return with_head(self.model, self.coefficients)
+        return with_head(self.model, coefficients)
 
     def _rows(self, inputs: Any) -> Iterator[np.ndarray]:
         return self._with_constant(self.features.blocks(inputs))
@@ -60,8 +62,8 @@ class LastLayerFit:
         return with_constant(blocks, self._head is None or self._head.use_bias)
 
 
-def check_fitted(found: Any) -> None:
-    """Checks that a fit has found something.
+def check_fitted(found: _Found | None) -> _Found:
+    """Returns what a fit has found, after checking that it found something.
 
     Raises:
         InputError: it is None.
@@ -70,3 +72,4 @@ def check_fitted(found: Any) -> None:
         raise InputError(
             "Wanted: a fitted kernel. Received: one without data. Call fit first."
         )
+    return found

@@ -52,7 +52,8 @@ class LeastSquares:
 
     def _reduce(self) -> None:
         stacked = np.concatenate([self._triangle, *self._waiting])
-        self._triangle = np.linalg.qr(stacked, mode="r")
+        # asarray changes nothing: numpy's hints tell of a pair, whatever the mode.
+        self._triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
         self._waiting = []
 
     def solver(self) -> "Solver":

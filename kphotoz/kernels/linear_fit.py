@@ -99,14 +99,16 @@ def fit_rows(
     if ridge == "left_out":
         ridge = _best_ridge(solver, rows, wanted, used)
     found = solver.solve(ridge) + start
-    after = _predictions(rows, targets, found) if reweight else None
-    for _ in range(_MOST_ROUNDS if reweight else 0):
-        before, used = after, weights * check_weights(reweight(targets, after), targets)
-        solver = _reduced(rows, wanted, used)
-        found = solver.solve(ridge) + start
+    if reweight:
         after = _predictions(rows, targets, found)
-        if np.abs(after - before).max() <= _SETTLED * (1 + np.abs(after).max()):
-            break
+        for _ in range(_MOST_ROUNDS):
+            before = after
+            used = weights * check_weights(reweight(targets, after), targets)
+            solver = _reduced(rows, wanted, used)
+            found = solver.solve(ridge) + start
+            after = _predictions(rows, targets, found)
+            if np.abs(after - before).max() <= _SETTLED * (1 + np.abs(after).max()):
+                break
     noise = _noise(solver, rows, targets, used, found, ridge)
     return LinearFit(found, ridge, noise, solver)
 
@@ -133,10 +135,11 @@ def parts(rows: Remembered, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, .
 
 
 def _reduced(rows: Remembered, wanted: np.ndarray, weights: np.ndarray) -> Solver:
-    squares = None
+    squares: LeastSquares | None = None
     for block, *rest in parts(rows, wanted, weights):
         squares = squares or LeastSquares(block.shape[1], wanted.shape[1])
         squares.add(block, *rest)
+    assert squares is not None  # `parts` refuses no rows
     return squares.solver()
 
 
@@ -199,14 +202,14 @@ def check_weights(weights: Any, targets: np.ndarray) -> np.ndarray:
     return weights
 
 
-def check_ridge(ridge: Any) -> float | str:
+def check_ridge(ridge: Any) -> float | Literal["left_out"]:
     """Returns the ridge, a finite number >= 0 or "left_out".
 
     Raises:
         InputError: anything else.
     """
     if isinstance(ridge, str) and ridge == "left_out":
-        return ridge
+        return "left_out"
     number = isinstance(ridge, int | float | np.number) and not isinstance(ridge, bool)
     if not number or not 0 <= ridge < np.inf:
         raise InputError(

@@ -181,15 +181,16 @@ class NeuralTangentKernel:
                 "Wanted: a fit with a ridge, noise over scale of the kernel. Received: "
                 "ridge=0, which says nothing of the scale. Use ridge='left_out'."
             )
-        values, vectors = self._spectrum
+        values, vectors = check_fitted(self._spectrum)
+        seen, noise = check_fitted(self._rows), check_fitted(self.noise)
         inverse = _inverse(values, self.ridge)
         found = []
         for batch in batches(inputs, self._batch_size):
             left = []
             for rows in self._blocks(batch):
-                known = np.square(rows @ self._rows.T @ vectors) @ inverse
+                known = np.square(rows @ seen.T @ vectors) @ inverse
                 left.append(np.maximum(np.square(rows).sum(axis=1) - known, 0.0))
-            scaled = self.noise / self.ridge * np.concatenate(left)
+            scaled = noise / self.ridge * np.concatenate(left)
             found.append(scaled.reshape(len(_any(batch)), -1))
         return np.concatenate(found or [np.empty((0, 1))])
 

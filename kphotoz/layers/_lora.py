@@ -33,6 +33,7 @@ from kphotoz.layers._forms import form_of_kernel
 from kphotoz.layers._lora_arguments import (
     STARTS,
     FactorUniform,
+    Start,
     cheapest_product,
     check_alpha,
     check_dropout,
@@ -61,7 +62,7 @@ class LoRAMixin(LowRank):
         formulation: str | None = None,
         allow_full_rank: bool = False,
         dora: bool = False,
-        start: str = "zero",
+        start: Start = "zero",
         origin: dict | None = None,
         seed: int | None = None,
         **kwargs: Any,

@@ -1,14 +1,15 @@
 """The arguments of LoRA layers: what is accepted, and what follows from them."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
 
 FORMULATIONS = ("kernel", "factored", "two_branches")
-STARTS = ("zero", "pissa")
+Start = Literal["zero", "pissa"]
+STARTS: tuple[Start, ...] = ("zero", "pissa")
 # A thin operation costs as much as one of this many channels: it uses matrix units
 # badly. Measured with benchmarks/lora_step.py on a 2-core CPU, bfloat16 and float32.
 _THIN = 32

@@ -4,21 +4,32 @@ Source: Hu et al. 2021, arXiv 2106.09685, section 4.1; DoRA: Liu et al. 2024, ar
 2402.09353, equation 5; PiSSA: Meng et al. 2024, arXiv 2404.02948.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from kphotoz.layers._lora_arguments import principal_factors
+from kphotoz.layers._lora_arguments import Start, principal_factors
+
+if TYPE_CHECKING:  # what it is mixed into; it is no layer by itself
+    from keras import Layer as _Layer
+else:
+    _Layer = object
 
 
-class LowRank:
+class LowRank(_Layer):
     """The update ``alpha / rank * A @ B`` of the kernel of a Keras layer.
 
     Whoever mixes it in is a layer with `form`, `base_kernel`, `adapter_rank`, `alpha`,
     `start` and `dora`, and calls `build_factors` once the kernel is there.
     """
+
+    base_kernel: keras.Variable
+    adapter_rank: int
+    alpha: float
+    start: Start
+    dora: bool
 
     @property
     def scale(self) -> float:

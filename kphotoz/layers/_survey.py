@@ -40,7 +40,7 @@ class SurveyInput:
         if self.bands is None:
             return
         _check_bands(self.bands, [str(band) for band in bands])
-        if None not in (self.pixel_scale, pixel_scale):
+        if self.pixel_scale is not None and pixel_scale is not None:
             _check_scale(self.pixel_scale, pixel_scale)
         if self.zero_point is not None and zero_point is not None:
             _check_zero_points(self.zero_point, zero_point)

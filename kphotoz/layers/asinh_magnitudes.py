@@ -37,6 +37,8 @@ class AsinhMagnitudes(SurveyInput, keras.layers.Layer):
     Source: Lupton, Gunn & Szalay 1999, AJ 118, 1406, equations 3 and 9.
     """
 
+    bands: list[str]
+
     def __init__(
         self,
         bands: Sequence[str],
@@ -70,9 +72,9 @@ class AsinhMagnitudes(SurveyInput, keras.layers.Layer):
             bands: sequence of str.
             **kwargs: arguments of the layer, such as `name`.
         """
-        softening = flux_softening(photometry)
+        softening = flux_softening(photometry).tolist()
         fill = fill_magnitudes(photometry, softening)
-        return cls(bands, softening.tolist(), fill.tolist(), **kwargs)
+        return cls(bands, softening, fill.tolist(), **kwargs)
 
     def call(self, inputs: Any) -> Any:
         b = np.array(self.softening, "float32")

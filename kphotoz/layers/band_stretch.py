@@ -48,6 +48,8 @@ class BandStretch(SurveyInput, keras.layers.Layer):
     Source: the arcsinh scale of Lupton, Gunn & Szalay 1999, AJ 118, 1406.
     """
 
+    bands: list[str]
+
     def __init__(
         self,
         bands: Sequence[str],

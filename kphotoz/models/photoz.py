@@ -89,7 +89,7 @@ def build_photoz(
             noise = noise_sigma(images)  # once, for both branches
         if settings["branch"] != "photometry":
             parts.append(_image_branch(settings, pixels, images, survey, noise))
-        if settings["branch"] != "image":
+        if noise is not None:
             parts.append(_photometry_branch(settings, pixels, images, survey, noise))
         features = parts[0]
         if len(parts) > 1:
