@@ -48,11 +48,13 @@ def _whole(column: np.ndarray, what: str) -> np.ndarray:
     held = column[finite].astype(np.float64)
     # From here on neighbouring whole numbers share one float: 2^53 of float64.
     limit = 2.0 ** min(np.finfo(column.dtype).nmant + 1, 53)
-    if np.any(held != np.rint(held)) or np.any(np.abs(held) >= limit):
+    broken = np.any(held != np.rint(held))
+    if broken or np.any(np.abs(held) >= limit):
+        values = "fractions" if broken else f"values from {limit:.0f} up"
         raise InputError(
             f"Wanted: text or whole numbers for {what}. Received: {column.dtype} with "
-            f"floats that are broken, or too big to be exact (from {limit:.0f} up), "
-            "which cannot hold long ids. Write the column as integers or text."
+            f"{values}, which cannot hold long ids. "
+            "Write the column as integers or text."
         )
     whole = np.full(len(column), None, object)
     whole[finite] = held.astype(np.int64)
