@@ -49,10 +49,9 @@ def apply(
     """Returns a new, uncompiled model with low-rank adapters; the base is untouched.
 
     Everything but the factors is frozen, except layers that `train_also` matches and
-    what `batch_norm` lets move. Functional and Sequential models come back as
-    Functional ones with LoRA layers, an `AdaptedFunctional`; any other model comes back
-    as an `AdaptedModel`. Before any training the new model's output equals the base's
-    exactly.
+    what `batch_norm` lets move. Functional and Sequential models come back with LoRA
+    layers, as an `AdaptedFunctional`, any other model as an `AdaptedModel`. Before any
+    training the new model's output equals the base's exactly.
 
     Args:
         base: built model of any class.
@@ -70,12 +69,10 @@ def apply(
             get no adapter.
         a_initializer: initializer of A, seeded anew for each path. [default: uniform
             with bound 1 / sqrt(fan_in)]
-        start: "zero", B is zero; "pissa", A @ B starts as the principal part of each
-            kernel, and what it was at the start is taken off the sum, so that the base
-            stays as it is; or "eva", B is zero and A starts as the main directions of
-            what each layer is given by `data`, with ranks moved to the layers that need
-            more of them, their sum kept (Paischer et al. 2024, arXiv 2410.07170).
-            [default: "zero"]
+        start: "zero", B is zero; "pissa", A @ B is each kernel's principal part, which
+            is taken off the sum so that the base stays; or "eva", B is zero and A the
+            main directions of what `data` gives each layer, ranks moved to where more
+            is needed (Paischer et al. 2024, arXiv 2410.07170). [default: "zero"]
         data: one batch of inputs, for start="eva" only.
         dora: train the norm of each column of a kernel apart from its direction.
         rank_stabilized: multiply alpha by the root of each rank, so that updates are
@@ -98,24 +95,11 @@ def apply(
         train_also=train_also,
         allow_full_rank=allow_full_rank,
     )
-    full = matching(paths.walk(base), train_also) if train_also else []
     directions = _directions(base, choices, start, data)
-    if directions:
-        choices = _reranked(choices, directions)
-    entries = [
-        entry(
-            choice.path,
-            choice.rank,
-            check_alpha(alpha, choice.rank)
-            * (choice.rank**0.5 if rank_stabilized else 1.0),
-            start="zero" if start == "eva" else start,
-            dora=dora,
-            formulation=formulation,
-            seed=zlib.crc32(f"{seed}/{choice.path}".encode()),
-        )
-        for choice in choices
-        if not choice.skipped
-    ]
+    same = {"start": start, "dora": dora, "formulation": formulation}
+    choices = _reranked(choices, directions)
+    entries = _entries(choices, alpha, rank_stabilized, seed, same)
+    full = matching(paths.walk(base), train_also) if train_also else []
     named = getattr(targets, "__name__", "function") if callable(targets) else targets
     model = build(
         base, entries, full, batch_norm, dropout, named, initializer=a_initializer
@@ -146,6 +130,26 @@ def entry(
     }
 
 
+def _entries(
+    choices: list[Choice],
+    alpha: float | None,
+    rank_stabilized: bool,
+    seed: int,
+    same: dict[str, Any],
+) -> list[dict]:
+    """Returns an entry for every choice but those skipped; `same` is alike in all."""
+    if same["start"] == "eva":  # its factors are written once they are there
+        same = same | {"start": "zero"}
+    entries = []
+    for choice in choices:
+        if not choice.skipped:
+            scale = choice.rank**0.5 if rank_stabilized else 1.0
+            own = zlib.crc32(f"{seed}/{choice.path}".encode())
+            scaled = check_alpha(alpha, choice.rank) * scale
+            entries.append(entry(choice.path, choice.rank, scaled, seed=own, **same))
+    return entries
+
+
 def _point(model: keras.Model, directions: dict) -> None:
     for adapter in adapters_of(model) if directions else []:
         a = directions[adapter.path].vectors[: adapter.rank].T
@@ -162,6 +166,8 @@ def _directions(base, choices: list[Choice], start: str, data: Any) -> dict:
 
 
 def _reranked(choices: list[Choice], directions: dict) -> list[Choice]:
+    if not directions:
+        return choices
     kept = {c.path: c for c in choices if c.path in directions}
     limits = {
         # The rank at which an adapter stays smaller than its kernel.

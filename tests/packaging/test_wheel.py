@@ -52,6 +52,7 @@ def test_wheel_holds_every_module_and_the_files_beside_the_surveys(wheel):
         ".css",
         ".npz",
         ".dat",
+        ".typed",
     )
     wanted = set()
     for path in map(pathlib.PurePosixPath, tracked):
