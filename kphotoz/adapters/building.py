@@ -156,7 +156,9 @@ def _point(model: keras.Model, directions: dict) -> None:
         adapter.a.assign(a.reshape(adapter.a.shape).astype("float32"))
 
 
-def _directions(base, choices: list[Choice], start: str, data: Any) -> dict:
+def _directions(
+    base: keras.Model, choices: list[Choice], start: str, data: Any
+) -> dict:
     if (start == "eva") != (data is not None):
         raise InputError(
             'Wanted: data together with start="eva", and only then. Received: '

@@ -6,7 +6,7 @@ more directions to explain as large a share of their variance.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -103,10 +103,10 @@ def _watched(
     """Within it every call of the layers notes its inputs as rows."""
     own = {path: layer.call for path, layer in layers.items()}
 
-    def watch(path: str):
+    def watch(path: str) -> Callable:
         layer, call = layers[path], own[path]
 
-        def noting(inputs, *args: Any, **kwargs: Any):
+        def noting(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             seen[path].append(_rows(layer, inputs))
             return call(inputs, *args, **kwargs)
 

@@ -120,7 +120,9 @@ def _is_batch_norm(layer: keras.Layer) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
-def _lora_layer(layer, entry: dict, spec: dict, initializer) -> LoRAMixin:
+def _lora_layer(
+    layer: keras.Layer, entry: dict, spec: dict, initializer: Any
+) -> LoRAMixin:
     config = {
         "trainable": True,
         "dropout": spec["dropout"],
@@ -130,7 +132,7 @@ def _lora_layer(layer, entry: dict, spec: dict, initializer) -> LoRAMixin:
     return lora_twin(layer, entry, **config)
 
 
-def lora_twin(layer: keras.Layer, entry: dict, **config) -> LoRAMixin:
+def lora_twin(layer: keras.Layer, entry: dict, **config: Any) -> LoRAMixin:
     """Returns an unbuilt LoRA layer that is `layer` with the adapter of an entry.
 
     Args:

@@ -43,7 +43,7 @@ class ThinCalls:
         own, now = layer.call, self._now
         self._factors[id(layer)] = factors if factored else None
 
-        def call(inputs, *args: Any, **kwargs: Any):
+        def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             if id(layer) not in now:
                 return own(inputs, *args, **kwargs)
             twin.activation = layer.activation

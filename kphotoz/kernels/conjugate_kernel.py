@@ -135,7 +135,14 @@ class ConjugateKernel(LastLayerFit):
 
         return self._fit(make, targets, weights, ridge, reweight)
 
-    def _fit(self, make, targets, weights, ridge, reweight) -> "ConjugateKernel":
+    def _fit(
+        self,
+        make: Callable[[], Iterator[np.ndarray]],
+        targets: Any,
+        weights: Any,
+        ridge: Any,
+        reweight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
+    ) -> "ConjugateKernel":
         targets = check_targets(targets)
         weights = check_weights(weights, targets)
         found = fit_rows(

@@ -113,7 +113,7 @@ class Solver:
 
     def left_out(
         self,
-        blocks: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        blocks: Iterable[tuple[np.ndarray, ...]],
         ridges: np.ndarray,
     ) -> np.ndarray:
         """Returns the mean squared error on rows left out one at a time, per ridge.

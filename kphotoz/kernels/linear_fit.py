@@ -143,17 +143,28 @@ def _reduced(rows: Remembered, wanted: np.ndarray, weights: np.ndarray) -> Solve
     return squares.solver()
 
 
-def _best_ridge(solver, rows, wanted, weights) -> float:
+def _best_ridge(
+    solver: Solver, rows: Remembered, wanted: np.ndarray, weights: np.ndarray
+) -> float:
     ridges = RIDGES * np.square(solver.values.max(initial=0.0))
     errors = solver.left_out(parts(rows, wanted, weights), ridges)
     return float(ridges[np.argmin(errors)])
 
 
-def _predictions(rows, targets, coefficients) -> np.ndarray:
+def _predictions(
+    rows: Remembered, targets: np.ndarray, coefficients: np.ndarray
+) -> np.ndarray:
     return np.concatenate([block @ coefficients for block, _ in parts(rows, targets)])
 
 
-def _noise(solver, rows, targets, weights, coefficients, ridge) -> np.ndarray:
+def _noise(
+    solver: Solver,
+    rows: Remembered,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    coefficients: np.ndarray,
+    ridge: float,
+) -> np.ndarray:
     """Returns the variance of the targets of weight 1 about the fit, (outputs,)."""
     own, squares = 0.0, np.zeros(targets.shape[1])
     for block, target, weight in parts(rows, targets, weights):

@@ -56,7 +56,13 @@ def _step(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     return step.reshape(gradient.shape[::-1]).T
 
 
-def _expanded(rows, labels, weights, ridge, coefficients) -> tuple:
+def _expanded(
+    rows: Remembered,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    ridge: float,
+    coefficients: np.ndarray,
+) -> tuple:
     """Returns loss, gradient, second derivatives, and the size of a gradient."""
     columns, outputs = coefficients.shape
     loss = ridge / 2 * np.square(coefficients).sum()
@@ -76,9 +82,9 @@ def _expanded(rows, labels, weights, ridge, coefficients) -> tuple:
         for two in range(one):
             curvature[two, :, one] = curvature[one, :, two].T
     unknowns = columns * outputs
-    curvature = curvature.reshape(unknowns, unknowns)
-    curvature[np.diag_indices(unknowns)] += ridge
-    return loss, gradient, curvature, size
+    flat = curvature.reshape(unknowns, unknowns)
+    flat[np.diag_indices(unknowns)] += ridge
+    return loss, gradient, flat, size
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple:

@@ -104,7 +104,9 @@ class LoRAMixin(LowRank):
         """How the kernel is read as a matrix."""
         return form_of_kernel(self, tuple(self.base_kernel.shape))
 
-    def add_weight(self, *args: Any, name: str | None = None, **kwargs: Any):
+    def add_weight(
+        self, *args: Any, name: str | None = None, **kwargs: Any
+    ) -> keras.Variable:
         """Adds a weight as Keras does, with the kernel frozen and never rounded."""
         if name == "kernel":
             kwargs.update(trainable=False, autocast=False, regularizer=None)
@@ -143,7 +145,7 @@ class LoRAMixin(LowRank):
         self._regularize()
         return self.finished(self._linear(inputs, training))
 
-    def _linear(self, inputs, training: bool | None):
+    def _linear(self, inputs: Any, training: bool | None) -> Any:
         chosen = self.chosen(training)
         if chosen == "kernel":
             summed = ops.add(self.base_kernel, self.update())
@@ -239,7 +241,7 @@ class LoRAMixin(LowRank):
         if self.kernel_regularizer is not None and not self._get_own_losses():
             self.add_loss(self.kernel_regularizer(self.update()))
 
-    def _drop(self, inputs, training: bool | None):
+    def _drop(self, inputs: Any, training: bool | None) -> Any:
         if self.dropout and training:
             return keras.random.dropout(inputs, self.dropout, seed=self.seed_generator)
         return inputs

@@ -47,7 +47,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.policy = policy
         self.folded = False  # the layer before does this one's work
 
-    def add_weight(self, *args: Any, trainable: bool = True, **kwargs: Any):
+    def add_weight(
+        self, *args: Any, trainable: bool = True, **kwargs: Any
+    ) -> keras.Variable:
         """Adds a weight that trains only under the policy "train"."""
         trainable = trainable and self.policy == "train"
         return super().add_weight(*args, trainable=trainable, **kwargs)

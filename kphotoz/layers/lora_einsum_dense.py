@@ -1,6 +1,7 @@
 """An einsum layer with a frozen kernel and a trainable low-rank update."""
 
 import string
+from typing import Any
 
 import keras
 from keras import ops
@@ -86,7 +87,7 @@ class LoRAEinsumDense(LoRAMixin, keras.layers.EinsumDense):
         values = ops.reshape(values, kept)
         return ops.einsum("{y},{kept}->{y}".format(**labels), outputs, values)
 
-    def _input_axes(self, thin) -> int:
+    def _input_axes(self, thin: Any) -> int:
         return len(thin.shape) - 1 + self._contracted
 
     @property

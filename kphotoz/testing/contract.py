@@ -100,12 +100,19 @@ class _Run:
 
     jit = eager = False
 
-    def __init__(self, inputs, labels, loss, tolerance, custom_objects) -> None:
+    def __init__(
+        self,
+        inputs: Any,
+        labels: Any,
+        loss: Any,
+        tolerance: float,
+        custom_objects: dict[str, Any] | None,
+    ) -> None:
         self.inputs = keras.tree.map_structure(np.asarray, inputs)
         self.labels, self.loss, self.tolerance = labels, loss, tolerance
         self.custom_objects = custom_objects
 
-    def build(self, make) -> tuple[keras.Model, Any]:
+    def build(self, make: Callable) -> tuple[keras.Model, Any]:
         base, outputs = self.make("build", make)
         flat = keras.tree.flatten(outputs)
         check("build", all(np.isfinite(x).all() for x in flat), "outputs not finite")
@@ -118,7 +125,9 @@ class _Run:
             )
         return base, outputs
 
-    def adapt(self, base, outputs, options) -> keras.Model:
+    def adapt(
+        self, base: keras.Model, outputs: Any, options: dict[str, Any]
+    ) -> keras.Model:
         before = adapters.snapshot(base)
         with clause("adapt"):
             model = adapters.apply(base, **options)
@@ -133,12 +142,12 @@ class _Run:
         )
         return model
 
-    def train(self, model) -> None:
+    def train(self, model: keras.Model) -> None:
         before = adapters.snapshot(model)
         self._steps("train", model, 2)
         self._moved("train", before, model)
 
-    def reload(self, model, path) -> keras.Model:
+    def reload(self, model: keras.Model, path: pathlib.Path) -> keras.Model:
         with clause("reload"):
             model.save(path)
             again = keras.models.load_model(path, self.custom_objects, compile=False)
@@ -152,14 +161,16 @@ class _Run:
         self._moved("reload", before, again)
         return again
 
-    def file(self, base, model, path) -> keras.Model:
+    def file(
+        self, base: keras.Model, model: keras.Model, path: pathlib.Path
+    ) -> keras.Model:
         with clause("file"):
             adapters.save(model, path)
             again = adapters.load(base, path)
         self._equal("file", model, again)
         return again
 
-    def clone(self, model) -> keras.Model:
+    def clone(self, model: keras.Model) -> keras.Model:
         custom = keras.saving.custom_object_scope(self.custom_objects)
         with clause("toggle"), custom:
             clone = keras.models.clone_model(model)
@@ -188,7 +199,7 @@ class _Run:
         self._steps("toggle", model, 1)
         self._moved("toggle", before, model)
 
-    def merge(self, model) -> keras.Model:
+    def merge(self, model: keras.Model) -> keras.Model:
         with clause("merge"):
             merged = adapters.merge(model)
         left = [v.path for v in merged.variables if v.name.startswith("lora_")]
@@ -196,7 +207,7 @@ class _Run:
         self._equal("merge", model, merged)
         return merged
 
-    def fold(self, merged) -> str:
+    def fold(self, merged: keras.Model) -> str:
         with clause("fold"):
             try:
                 folded = adapters.fold(merged)
@@ -205,7 +216,9 @@ class _Run:
         self._equal("fold", merged, folded)
         return "folded"
 
-    def quantize(self, make, base, options) -> str:
+    def quantize(
+        self, make: Callable, base: keras.Model, options: dict[str, Any]
+    ) -> str:
         copy, _ = self.make("quantize", make)
         with clause("quantize"):
             _clauses.copy_weights(base, copy)
@@ -235,7 +248,7 @@ class _Run:
                 base = _clauses.around(base, self.inputs)
             return base, self.call(base)
 
-    def call(self, model):
+    def call(self, model: keras.Model) -> Any:
         with clause("call"):
             outputs = model(self.inputs, training=False)
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
