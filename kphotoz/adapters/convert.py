@@ -123,18 +123,18 @@ def to_peft(model: keras.Model, folder: str | os.PathLike, names: Names) -> None
             factors; PEFT would compute something else for a layer, as for a dilated
             convolution; layers and names do not match one to one.
     """
-    found = adapters_of(model)
-    if not found:
+    adapted = adapters_of(model)
+    if not adapted:
         raise InputError(
             f"Wanted: a model with adapters. Received: {model.name!r}, which has none. "
             "Make one with adapters.apply."
         )
-    check_finite(found)
-    _check_only_factors(model, found)
-    modules = _modules(names, [adapter.path for adapter in found])
+    check_finite(adapted)
+    _check_only_factors(model, adapted)
+    modules = _modules(names, [adapter.path for adapter in adapted])
     layers = paths.walk(root_of(model))
-    factors = {modules[x.path]: _theirs(x, layers) for x in found}
-    peft_file.write(folder, factors, _dropout(found))
+    factors = {modules[x.path]: _theirs(x, layers) for x in adapted}
+    peft_file.write(folder, factors, _dropout(adapted))
 
 
 def _mapped(names: Names, modules: list[str], layers: dict) -> dict[str, str]:
@@ -157,12 +157,12 @@ def _mapped(names: Names, modules: list[str], layers: dict) -> dict[str, str]:
     return _one_to_one(mapped)
 
 
-def _modules(names: Names, found: list[str]) -> dict[str, str]:
+def _modules(names: Names, adapted: list[str]) -> dict[str, str]:
     """Returns {path: module} for all paths, after checking that it is one to one."""
     if callable(names):
-        return _one_to_one({path: names(path) for path in found})
-    odd = {"no module for": set(found) - set(names.values())}
-    odd["a name but no adapter for"] = set(names.values()) - set(found)
+        return _one_to_one({path: names(path) for path in adapted})
+    odd = {"no module for": set(adapted) - set(names.values())}
+    odd["a name but no adapter for"] = set(names.values()) - set(adapted)
     _refuse_unmatched(odd, "adapters of the model")
     return {path: module for module, path in _one_to_one(names).items()}
 
@@ -333,18 +333,18 @@ def _theirs(adapter: Adapter, layers: dict) -> PeftFactors:
     )
 
 
-def _dropout(found: list[Adapter]) -> float:
+def _dropout(adapted: list[Adapter]) -> float:
     """Returns the rate of a model's adapters, which all have the same."""
-    return found[0].layer.dropout if isinstance(found[0].layer, LoRAMixin) else 0.0
+    return adapted[0].layer.dropout if isinstance(adapted[0].layer, LoRAMixin) else 0.0
 
 
-def _check_only_factors(model: keras.Model, found: list[Adapter]) -> None:
+def _check_only_factors(model: keras.Model, adapted: list[Adapter]) -> None:
     check_frozen(model)
     origin = origin_of(model)
     moved = list(origin["train_also"]) if origin else []
     if origin and origin["batch_norm"] != "freeze":
         moved.append(f"batch_norm={origin['batch_norm']!r}")
-    moved += [x.path for x in found if getattr(x.layer, "train_bias", False)]
+    moved += [x.path for x in adapted if getattr(x.layer, "train_bias", False)]
     if moved:
         raise InputError(
             "Wanted: a model that trains nothing but factors. Received: one that also "

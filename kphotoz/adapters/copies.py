@@ -193,16 +193,16 @@ def share_functions(old: keras.Layer, new: keras.Layer | None) -> None:
 
 def _with_hidden(layers: Iterable[keras.Layer]) -> list[keras.Layer]:
     """Returns layers and those that they keep to themselves, as Bidirectional does."""
-    found = {id(layer): layer for layer in layers}
-    queue = list(found.values())
+    all_layers = {id(layer): layer for layer in layers}
+    queue = list(all_layers.values())
     while queue:
         for value in list(vars(queue.pop()).values()):
-            if isinstance(value, keras.Layer) and id(value) not in found:
+            if isinstance(value, keras.Layer) and id(value) not in all_layers:
                 every = (value, *paths.walk(value).values())
-                new = {id(x): x for x in every if id(x) not in found}
-                found |= new
+                new = {id(x): x for x in every if id(x) not in all_layers}
+                all_layers |= new
                 queue += new.values()
-    return list(found.values())
+    return list(all_layers.values())
 
 
 def _is_own_function(layer: keras.Layer, name: str, value: Any) -> bool:

@@ -53,23 +53,25 @@ def find_directions(
     """
     layers = paths.walk(base)
     wanted = {c.path: layers[c.path] for c in choices if not c.skipped}
-    seen: dict[str, list[np.ndarray]] = {path: [] for path in wanted}
-    with _watched(wanted, seen):
+    inputs_by_path: dict[str, list[np.ndarray]] = {path: [] for path in wanted}
+    with _watched(wanted, inputs_by_path):
         base(data, training=False)
     ranks = {choice.path: choice.rank for choice in choices}
-    found = {}
+    directions = {}
     for path, layer in wanted.items():
-        if not seen[path]:
+        if not inputs_by_path[path]:
             raise InputError(
                 f"Wanted: data that reach every adapted layer. Received: none reached "
                 f"{path}. Leave it out of the targets or give data that use it."
             )
-        found[path] = _directions(path, layer, np.concatenate(seen[path]), ranks[path])
-    return found
+        directions[path] = _directions(
+            path, layer, np.concatenate(inputs_by_path[path]), ranks[path]
+        )
+    return directions
 
 
 def share_ranks(
-    found: dict[str, Directions], ranks: dict[str, int], limits: dict[str, int]
+    directions: dict[str, Directions], ranks: dict[str, int], limits: dict[str, int]
 ) -> dict[str, int]:
     """Returns ranks of the same sum, at the layers whose directions explain most.
 
@@ -77,28 +79,30 @@ def share_ranks(
     limit.
 
     Args:
-        found: directions by path.
+        directions: by path.
         ranks: what was asked for, by path.
         limits: largest rank by path.
     """
-    given = dict.fromkeys(found, 1)
+    given = dict.fromkeys(directions, 1)
     queue = sorted(
         (
             (-share, path, number)
-            for path, one in found.items()
+            for path, one in directions.items()
             for number, share in enumerate(one.shares[: limits[path]])
             if 1 <= number < _GROWTH * ranks[path]
         ),
         key=lambda item: item,
     )
-    for _, path, _ in queue[: sum(ranks[path] for path in found) - len(found)]:
+    for _, path, _ in queue[
+        : sum(ranks[path] for path in directions) - len(directions)
+    ]:
         given[path] += 1
     return given
 
 
 @contextlib.contextmanager
 def _watched(
-    layers: dict[str, keras.Layer], seen: dict[str, list[np.ndarray]]
+    layers: dict[str, keras.Layer], inputs_by_path: dict[str, list[np.ndarray]]
 ) -> Iterator[None]:
     """Within it every call of the layers notes its inputs as rows."""
     own = {path: layer.call for path, layer in layers.items()}
@@ -107,7 +111,7 @@ def _watched(
         layer, call = layers[path], own[path]
 
         def noting(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            seen[path].append(_rows(layer, inputs))
+            inputs_by_path[path].append(_rows(layer, inputs))
             return call(inputs, *args, **kwargs)
 
         return noting
@@ -165,7 +169,7 @@ def _windows(layer: keras.Layer, inputs: Any) -> Any:
     channels = 1 if layer.data_format == "channels_first" else -1
     parts = ops.split(ops.cast(inputs, "float32"), layer.groups, axis=channels)
     padding = "valid" if layer.padding == "causal" else layer.padding
-    seen = [
+    windows = [
         ops.conv(
             part,
             eye,
@@ -177,8 +181,8 @@ def _windows(layer: keras.Layer, inputs: Any) -> Any:
         for part in parts
     ]
     if channels == 1:
-        seen = [ops.moveaxis(part, 1, -1) for part in seen]
-    return ops.stack(seen, axis=-2)
+        windows = [ops.moveaxis(part, 1, -1) for part in windows]
+    return ops.stack(windows, axis=-2)
 
 
 def _directions(

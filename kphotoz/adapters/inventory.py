@@ -124,10 +124,10 @@ def report(model: keras.Model) -> list[dict]:
     update_norm (Frobenius norm of what is added to the kernel).
     """
     root = root_of(model)
-    found = {adapter.path: adapter for adapter in adapters_of(model)}
+    adapted = {adapter.path: adapter for adapter in adapters_of(model)}
     rows = []
     for path, layer in paths.walk(root).items():
-        adapter = found.get(path)
+        adapter = adapted.get(path)
         if adapter is None and form_of(layer) is None:
             continue
         shape = (adapter.kernel if adapter else layer.kernel).shape
@@ -162,15 +162,15 @@ def merge(model: keras.Model) -> keras.Model:
     Raises:
         InputError: the model has no adapters, or a factor is not finite.
     """
-    found = adapters_of(model)
-    if not found:
+    adapted = adapters_of(model)
+    if not adapted:
         raise InputError(
             f"Wanted: a model with adapters. Received: {model.name!r}, which has none."
         )
-    check_finite(found)
+    check_finite(adapted)
     merged = plain_copy(model)
     layers = paths.walk(merged)
-    for adapter in found if isinstance(model, AdaptedModel) else []:
+    for adapter in adapted if isinstance(model, AdaptedModel) else []:
         kernel = layers[adapter.path].kernel
         kernel.assign(kernel + adapter.update())
     return merged
@@ -210,9 +210,9 @@ def check_present(model: keras.Model, what: str) -> None:
         )
 
 
-def check_finite(found: list[Adapter]) -> None:
+def check_finite(adapters: list[Adapter]) -> None:
     """Raises InputError for the first factor with a NaN or an infinity."""
-    for adapter in found:
+    for adapter in adapters:
         held = adapter.variables
         for name, values in zip(held, paths.arrays(held.values()), strict=True):
             if not np.isfinite(values).all():

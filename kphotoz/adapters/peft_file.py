@@ -130,9 +130,9 @@ class _Config(pydantic.BaseModel):
             return True
         texts = [rf"(?:^|.*?\.){x}\.(?P<index>\d+)\." for x in patterns]
         texts = texts or [r".*?\.[^.]*\.(?P<index>\d+)\."]
-        found = next(filter(None, (re.match(text, module) for text in texts)), None)
+        match = next(filter(None, (re.match(text, module) for text in texts)), None)
         wanted = [wanted] if isinstance(wanted, int) else wanted
-        return found is not None and int(found["index"]) in wanted
+        return match is not None and int(match["index"]) in wanted
 
 
 def _named(names: list[str] | str, module: str, unknown: bool) -> bool:
@@ -294,12 +294,12 @@ def _read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
             "Save it again with save_pretrained(safe_serialization=True)",
         )
     try:
-        found = safetensors.deserialize(path.read_bytes())
+        stored = safetensors.deserialize(path.read_bytes())
     except (safetensors.SafetensorError, OSError) as error:
         raise _refusal(
             f"{path}: {' '.join(str(error).split())[:200]}", "Copy it again"
         ) from error
-    return {name: _values(name, described) for name, described in found}
+    return {name: _values(name, described) for name, described in stored}
 
 
 def _values(name: str, described: dict) -> np.ndarray:

@@ -127,13 +127,13 @@ def matching(layers: dict[str, keras.Layer], pattern: str) -> list[str]:
     """
     have = [path for path, layer in layers.items() if layer.weights]
     named = {path for path in have if _search(pattern, path)}
-    found = [path for path in have if named & {path, *_parents(path)}]
-    if not found:
+    matched = [path for path in have if named & {path, *_parents(path)}]
+    if not matched:
         raise InputError(
             f"Wanted: a pattern of layers to train. Received: {pattern!r}, which "
             f"matches none. Available paths: {', '.join(have)}."
         )
-    return found
+    return matched
 
 
 def _parents(path: str) -> list[str]:

@@ -62,14 +62,14 @@ def written_kernels(base: keras.Model) -> set[str]:
         base: built model.
     """
     layers, written = paths.walk(base), self_written(base) or ()
-    found = {
+    writers = {
         path
         for path, layer in layers.items()
         if any(id(v) in written for v in paths.own_weights(layer) if v.name == "kernel")
     }
     # What a subclassed model does cannot always be tried, but these do it anywhere.
     wrappers = [path for path, x in layers.items() if isinstance(x, _WRITERS)]
-    return found | {p for p in layers for w in wrappers if p.startswith(f"{w}/")}
+    return writers | {p for p in layers for w in wrappers if p.startswith(f"{w}/")}
 
 
 def _is_suspect(layer: keras.Layer) -> bool:

@@ -28,13 +28,13 @@ def effective_rank(model: keras.Model) -> dict[str, float]:
 
     Source: Roy & Vetterli 2007, "The effective rank", EUSIPCO, definition 1.
     """
-    found = adapters_of(model)
-    if not found:
+    adapted = adapters_of(model)
+    if not adapted:
         raise InputError(
             f"Wanted: a model with adapters. Received: {model.name!r}, which has none. "
             "Make one with adapters.apply."
         )
-    return {adapter.path: _effective_rank(adapter) for adapter in found}
+    return {adapter.path: _effective_rank(adapter) for adapter in adapted}
 
 
 def _effective_rank(adapter: Adapter) -> float:

@@ -35,15 +35,15 @@ State = dict[tuple, np.ndarray]
 
 def slot(model: keras.Model) -> dict:
     """Returns what adapters must have in common to take each other's place."""
-    origin, found = _origin(model), adapters_of(model)
+    origin, adapted = _origin(model), adapters_of(model)
     facts = {
         "base": origin["base_hash"],
         "batch_norm": origin["batch_norm"],
         "train_also": list(origin["train_also"]),
-        "layers": [one.path for one in found],
+        "layers": [one.path for one in adapted],
     }
     for name in ("rank", "alpha", "start", "dora"):
-        facts[name] = [getattr(one, name) for one in found]
+        facts[name] = [getattr(one, name) for one in adapted]
     return facts
 
 
@@ -104,13 +104,13 @@ def merged(model: keras.Model) -> Iterator[keras.Model]:
         model: model made by `apply` or `load`.
     """
     check_present(model, "merged()")
-    found = adapters_of(model)
-    sums = [paths.value(x.kernel) + x.update() for x in found]
+    adapted = adapters_of(model)
+    sums = [paths.value(x.kernel) + x.update() for x in adapted]
     kept = [
-        (v, paths.value(v)) for x in found for v in (x.kernel, *x.variables.values())
+        (v, paths.value(v)) for x in adapted for v in (x.kernel, *x.variables.values())
     ]
     try:
-        for one, total in zip(found, sums, strict=True):
+        for one, total in zip(adapted, sums, strict=True):
             one.kernel.assign(total)
             for name, variable in one.variables.items():
                 if name != "lora_a":
@@ -146,7 +146,7 @@ def unmerge(model: keras.Model) -> keras.Model:
 
 
 def _variables(model: keras.Model) -> dict[tuple, keras.Variable]:
-    found: dict[tuple, keras.Variable] = {
+    variables: dict[tuple, keras.Variable] = {
         ("lora", one.path, name): variable
         for one in adapters_of(model)
         for name, variable in one.variables.items()
@@ -155,8 +155,8 @@ def _variables(model: keras.Model) -> dict[tuple, keras.Variable]:
     layers = paths.walk(root)
     for path in moved:
         for number, variable in enumerate(layers[path].weights):
-            found["full", path, number] = variable
-    return found
+            variables["full", path, number] = variable
+    return variables
 
 
 def _origin(model: keras.Model) -> dict:

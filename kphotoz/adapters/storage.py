@@ -42,14 +42,14 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         InputError: the model was not made so, a factor is not finite, a weight moved
             that the file would lose, or the file cannot be written.
     """
-    found = adapters_of(model)
+    adapted = adapters_of(model)
     origin = origin_of(model)
     if origin is None:
         raise InputError(
             f"Wanted: a model made by adapters.apply. Received: {model.name!r}, of "
             "whose base nothing is recorded. Save it with model.save."
         )
-    check_finite(found)
+    check_finite(adapted)
     check_present(model, "saving")
     check_frozen(model)
     layers = paths.walk(root_of(model))
@@ -63,12 +63,12 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         targets=origin["targets"],
         dropout=origin["dropout"],
         batch_norm=origin["batch_norm"],
-        entries=[_entry(adapter, layers) for adapter in found],
+        entries=[_entry(adapter, layers) for adapter in adapted],
         normalisations=parts["norm"],
         head=parts["head"],
     )
     tensors = {}
-    for x in found:
+    for x in adapted:
         names = [name.removeprefix("lora_") for name in x.variables]
         values = paths.arrays(x.variables.values())
         for name, value in zip(names, values, strict=True):
@@ -215,13 +215,13 @@ def _match(entries: list[Entry], layers: dict[str, keras.Layer]) -> dict[str, st
         for path, layer in layers.items()
         if form_of(layer)
     }
-    found = {entry.path: _match_one(entry, hashes, layers) for entry in entries}
-    if len(set(found.values())) < len(found):
+    matched = {entry.path: _match_one(entry, hashes, layers) for entry in entries}
+    if len(set(matched.values())) < len(matched):
         raise InputError(
             "Wanted: one kernel for each adapter entry. Received: a base in which two "
             "entries fit one kernel. Give the base this adapter was trained on."
         )
-    return found
+    return matched
 
 
 def _match_one(

@@ -91,14 +91,14 @@ def check_moved(before: dict[str, str], model: keras.Model, steps: int = 2) -> N
 
 
 def _weights(model: keras.Model) -> dict[str, keras.Variable]:
-    found: dict[str, keras.Variable] = {}
+    named: dict[str, keras.Variable] = {}
     for variable in model.weights:
         path, number = variable.path, 0
-        while path in found:
+        while path in named:
             number += 1
             path = f"{variable.path}#{number}"
-        found[path] = variable
-    return found
+        named[path] = variable
+    return named
 
 
 def _changed(before: dict[str, str], model: keras.Model) -> set[str]:

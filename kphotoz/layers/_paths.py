@@ -9,23 +9,23 @@ def walk(model: keras.Layer) -> dict[str, keras.Layer]:
     A layer shared by two parents has the first path. Siblings of one name, possible in
     subclassed models, get ":1", ":2" appended.
     """
-    found, seen = {}, set()
+    layers, visited = {}, set()
 
     def visit(parent: keras.Layer, prefix: str) -> None:
         for layer in children(parent):
-            if id(layer) in seen:
+            if id(layer) in visited:
                 continue
-            seen.add(id(layer))
+            visited.add(id(layer))
             path = base = prefix + layer.name
             number = 0
-            while path in found:
+            while path in layers:
                 number += 1
                 path = f"{base}:{number}"
-            found[path] = layer
+            layers[path] = layer
             visit(layer, path + "/")
 
     visit(model, "")
-    return found
+    return layers
 
 
 def children(layer: keras.Layer) -> list[keras.Layer]:

@@ -79,16 +79,16 @@ class AsinhMagnitudes(SurveyInput, keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         b = np.array(self.softening, "float32")
         flux, error = inputs[..., 0], inputs[..., 1]
-        seen = ops.isfinite(flux)
-        flux = ops.where(seen, flux, ops.zeros_like(flux))
+        finite = ops.isfinite(flux)
+        flux = ops.where(finite, flux, ops.zeros_like(flux))
         magnitude = _ZERO_POINT - _POGSON * (ops.arcsinh(flux / (2 * b)) + np.log(b))
-        magnitude = ops.where(seen, magnitude, np.array(self.fill, "float32"))
+        magnitude = ops.where(finite, magnitude, np.array(self.fill, "float32"))
         if self.magnitudes_only:
             return magnitude
         # Divided first: the square of a bright flux overflows float32.
         width = 2 * b * ops.sqrt(1 + ops.square(flux / (2 * b)))
         error = ops.where(ops.isfinite(error), error, b) * _POGSON / width
-        mask = ops.cast(seen, "float32")
+        mask = ops.cast(finite, "float32")
         colours = magnitude[:, :-1] - magnitude[:, 1:]
         return ops.concatenate([magnitude, colours, error * mask, mask], axis=-1)
 

@@ -17,10 +17,10 @@ __all__ = [
 ]
 
 
-def check(clause: str, holds: bool, seen: str) -> None:
+def check(clause: str, holds: bool, message: str) -> None:
     """Raises AssertionError with the clause and what was seen if it does not hold."""
     if not holds:
-        raise AssertionError(f"Adapter contract, {clause}: {seen}")
+        raise AssertionError(f"Adapter contract, {clause}: {message}")
 
 
 @contextlib.contextmanager

@@ -151,9 +151,9 @@ class _Run:
         with clause("reload"):
             model.save(path)
             again = keras.models.load_model(path, self.custom_objects, compile=False)
-        factors, found = _clauses.factors(model), _clauses.factors(again)
-        check("reload", len(factors) == len(found), "factors are lost")
-        for (name, old), (_, new) in zip(factors, found, strict=True):
+        factors, reloaded = _clauses.factors(model), _clauses.factors(again)
+        check("reload", len(factors) == len(reloaded), "factors are lost")
+        for (name, old), (_, new) in zip(factors, reloaded, strict=True):
             check("reload", np.array_equal(old, new), f"{name} is another one")
         self._equal("reload", model, again)
         before = adapters.snapshot(again)
@@ -178,8 +178,8 @@ class _Run:
             _clauses.copy_weights(model, clone)
         self._equal("toggle", model, clone)
         one, other = (len(x.trainable_variables) for x in (model, clone))
-        told = f"the clone trains {other} variables, the model {one}"
-        check("toggle", one == other, told)
+        message = f"the clone trains {other} variables, the model {one}"
+        check("toggle", one == other, message)
         return clone
 
     def toggle(self, which: str, model: keras.Model) -> None:
@@ -192,9 +192,13 @@ class _Run:
             if trains.keys() != wanted.keys():
                 both = {**wanted, **trains}
                 odd = [both[x] for x in both if (x in wanted) != (x in trains)]
-                told = f"the model {which}, of which {layer.name!r} was set to False "
-                told += f"and True, no longer trains the same: {', '.join(odd[:3])}"
-                check("toggle", False, told)
+                message = (
+                    f"the model {which}, of which {layer.name!r} was set to False "
+                )
+                message += (
+                    f"False and True, no longer trains the same: {', '.join(odd[:3])}"
+                )
+                check("toggle", False, message)
         before = adapters.snapshot(model)
         self._steps("toggle", model, 1)
         self._moved("toggle", before, model)
@@ -235,10 +239,10 @@ class _Run:
         except AssertionError as error:
             return f"not quantized: Keras cannot call it, {error}"
         gap = _clauses.gap(wanted, self.call(model))
-        told = (
+        message = (
             f"the adapted model's outputs differ from the quantized ones by {gap:.2g}"
         )
-        check("quantize", gap == 0, told)
+        check("quantize", gap == 0, message)
         return "kept"
 
     def make(self, name: str, make: Callable) -> tuple[keras.Model, Any]:
