@@ -193,10 +193,8 @@ class _Run:
                 both = {**wanted, **trains}
                 odd = [both[x] for x in both if (x in wanted) != (x in trains)]
                 message = (
-                    f"the model {which}, of which {layer.name!r} was set to False "
-                )
-                message += (
-                    f"False and True, no longer trains the same: {', '.join(odd[:3])}"
+                    f"the model {which}, of which {layer.name!r} was set to False and "
+                    f"True, no longer trains the same: {', '.join(odd[:3])}"
                 )
                 check("toggle", False, message)
         before = adapters.snapshot(model)
