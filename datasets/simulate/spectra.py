@@ -17,6 +17,7 @@ __all__ = ["BandTable", "band_table", "kcorrect_templates", "observed_types"]
 
 STEP = 5e-4  # in ln(wavelength), about 2 Angstrom in g (our choice)
 SHIFT = 5  # pixels a step of the redshift grid, so 0.0025 in ln(1 + z)
+BETWEEN = 8  # steps from one observed type to the next
 REDSHIFTS = 700  # steps of the redshift grid, to z = 4.74
 OBSERVED = (2900.0, 24500.0)  # Angstrom
 LIGHT = 2.99792458e18  # Angstrom per second
@@ -60,15 +61,12 @@ def kcorrect_templates() -> np.ndarray:
 
 
 @functools.cache
-def observed_types(steps: int = 8) -> np.ndarray:
+def observed_types() -> np.ndarray:
     """Returns observed galaxy types on the grid, interpolated, bluer and reddened.
 
     The four Coleman, Wu & Weedman types are interpolated in log flux, the irregular is
     continued to bluer slopes, the elliptical is mixed with blue types, and types from
     Sbc on also come with dust.
-
-    Args:
-        steps: int. Interpolation steps between neighbouring types. [default: 8]
 
     Returns:
         array (types, pixels): relative flux per Angstrom.
@@ -85,7 +83,7 @@ def observed_types(steps: int = 8) -> np.ndarray:
         table = np.loadtxt(folder / f"CWW_{name}_ext.sed")
         anchors.append(_rebin(table[:, 0], table[None, :, 1])[0])
     logs = np.log(np.maximum(anchors, 1e-12))
-    position = np.linspace(0, 3, 3 * steps + 1)
+    position = np.linspace(0, 3, 3 * BETWEEN + 1)
     left = np.minimum(position.astype(int), 2)
     part = (position - left)[:, None]
     types = np.exp((1 - part) * logs[left] + part * logs[left + 1])
@@ -96,7 +94,7 @@ def observed_types(steps: int = 8) -> np.ndarray:
     share = np.array([0.1, 0.2, 0.35, 0.5, 0.65, 0.8])[:, None]
     pairs = [share * types[0] + (1 - share) * young for young in (types[-1], extra[1])]
     types = np.concatenate([types, extra, *pairs])
-    dusty = types[steps::2]
+    dusty = types[BETWEEN::2]
     attenuation = 10 ** (-0.4 * _calzetti(wavelength))
     return np.concatenate([types, *(dusty * attenuation**e for e in (0.1, 0.2, 0.35))])
 

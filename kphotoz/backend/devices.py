@@ -170,19 +170,17 @@ def _jax_capability() -> int | None:
     return min((int(x) if x.isdecimal() else 0 for x in numbers), default=None)
 
 
-def use_precision(chosen: str | None = None) -> str:
+def use_precision() -> str:
     """Sets the policy of layers made from now on, and returns it.
 
-    Args:
-        chosen: str or None. One of `PRECISIONS`. [default: KPHOTOZ_PRECISION, else what
-            suits the device]
+    It is that of KPHOTOZ_PRECISION, else what suits the device.
 
     Raises:
-        InputError: it is none of them.
+        InputError: it is none of `PRECISIONS`.
     """
     import keras
 
-    chosen = chosen or os.environ.get("KPHOTOZ_PRECISION") or precision()
+    chosen = os.environ.get("KPHOTOZ_PRECISION") or precision()
     if chosen not in PRECISIONS:
         raise unknown("precision", chosen, PRECISIONS)
     keras.config.set_dtype_policy(chosen)

@@ -137,6 +137,8 @@ def _read(name: str) -> dict[str, Any]:
             f"Wanted: a recipe with named fields. Received: {path} holds "
             f"{type(fields).__name__}. See docs/regimes.md."
         )
+    if fields.get("adaptation") == {}:
+        del fields["adaptation"]  # version 0.1 wrote it, for what `overrides` do
     return fields
 
 

@@ -132,7 +132,6 @@ class Recipe(_Strict):
     label_range: tuple[float, float]
     model: dict[str, Any] = {"name": "small_cnn"}
     training: Training = Training()
-    adaptation: dict[str, Any] = {}
     regimes: tuple[str, ...]
     overrides: dict[str, dict[str, Any]] = {}
     seeds: int = pydantic.Field(3, ge=1)

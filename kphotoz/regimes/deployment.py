@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from kphotoz.errors import InputError
+from kphotoz.metrics import effective_size
 
 __all__ = ["Weights", "neighbour_weights"]
 
@@ -20,7 +21,7 @@ class Weights:
 
     def __init__(self, values: np.ndarray, unsupported: float) -> None:
         self.values = values
-        self.effective_size = float(values.sum() ** 2 / np.sum(values**2))
+        self.effective_size = effective_size(values)
         self.unsupported = unsupported
 
 

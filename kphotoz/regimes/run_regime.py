@@ -45,10 +45,8 @@ class Result:
 
 
 def settings_of(regime: Regime, recipe: Recipe, **changes: float) -> Training:
-    """Returns the training settings: recipe, adaptation, the regime's row, changes."""
+    """Returns the training settings: recipe, the regime's row, changes."""
     fields = recipe.training.model_dump()
-    if regime.trainable.start == "base":
-        fields |= recipe.adaptation
     try:
         settings = Training(**{**fields, **changes, **regime.training})
     except ValueError as error:

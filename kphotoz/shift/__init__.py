@@ -1,11 +1,11 @@
 """Is the target drawn from the source's distribution, and what follows from it?"""
 
+from kphotoz.metrics import effective_size
 from kphotoz.shift.drift import Drift, feature_drift, holm
 from kphotoz.shift.matching import match_depth, match_rows
 from kphotoz.shift.reweighting import (
     LabelShift,
     density_ratio,
-    effective_size,
     label_shift,
 )
 from kphotoz.shift.support import Support

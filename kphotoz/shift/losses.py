@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from kphotoz.metrics import effective_size
 from kphotoz.metrics.point import kernel
-from kphotoz.shift.reweighting import effective_size
 
 __all__ = ["LEAST", "accuracy"]
 
 LEAST = 30  # objects, or effective ones, from which a scatter is told; our choice
+DRAWS = 200  # of the bootstrap
 _METRICS = ("nmad", "bias_median")
 
 
@@ -16,7 +17,6 @@ def accuracy(
     target: tuple[np.ndarray, np.ndarray],
     weights: np.ndarray,
     *,
-    draws: int = 200,
     seed: int = 0,
 ) -> dict[str, dict[str, float | int | None]]:
     """Returns scatter and bias on the source, expected and measured on the target.
@@ -31,7 +31,6 @@ def accuracy(
         source: predictions and labels, (n,) each; unlabelled rows are NaN.
         target: the same, (m,).
         weights: float array (n,), as `density_ratio` gives them.
-        draws: int. Of the bootstrap.
         seed: int.
 
     Returns:
@@ -48,7 +47,7 @@ def accuracy(
     weights = np.asarray(weights, np.float64)[known[0]]
     generator = np.random.default_rng(seed)
     tables = {name: [] for name in ("source", "expected", "measured")}
-    for draw in range(draws + 1):
+    for draw in range(DRAWS + 1):
         mine, theirs = (
             np.arange(size) if draw == 0 else generator.integers(0, size, size)
             for size in (zs.size, zt.size)

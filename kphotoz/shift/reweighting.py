@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_val_predict
 from kphotoz.errors import InputError
 from kphotoz.shift._pairs import check_pair, standardised
 
-__all__ = ["LabelShift", "density_ratio", "effective_size", "label_shift"]
+__all__ = ["LabelShift", "density_ratio", "label_shift"]
 
 _CLIP = 1e-6  # of a probability, so that no weight is infinite; our choice
 
@@ -44,18 +44,6 @@ def density_ratio(
     chance = np.clip(found[: len(source), 1], _CLIP, 1 - _CLIP)
     weights = chance / (1 - chance)
     return weights / weights.mean()
-
-
-def effective_size(weights: np.ndarray) -> float:
-    """Returns how many equal weights scatter as much: (sum w)^2 / sum w^2.
-
-    Args:
-        weights: float array (n,), not negative.
-
-    Source: Kish 1965, Survey Sampling.
-    """
-    weights = np.asarray(weights, np.float64)
-    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 @dataclasses.dataclass(frozen=True)
