@@ -2,6 +2,7 @@
 
 import atexit
 import csv
+import gc
 import os
 import pathlib
 import shutil
@@ -323,3 +324,12 @@ def survey_folder(tmp_path_factory):
     patch.setenv("TFDS_DATA_DIR", str(folder))
     yield folder
     patch.undo()
+
+
+def pytest_collection_finish(session):
+    """Spares what is imported by now the garbage collections that follow.
+
+    Keras collects all garbage for each weight that it quantizes, and for each model.
+    """
+    gc.collect()
+    gc.freeze()

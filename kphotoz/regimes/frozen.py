@@ -18,7 +18,7 @@ from keras import ops
 
 from kphotoz import backend, data, layers
 from kphotoz.adapters import paths
-from kphotoz.training import loop
+from kphotoz.training import outputs
 
 __all__ = ["FrozenFeatures", "Parts", "split"]
 
@@ -163,7 +163,7 @@ def _features(store: Any, below: keras.Model) -> _Store:
     whole = data.Sample([(store, np.arange(len(store)))])
     features = data.allocate((len(whole), *below.output_shape[1:]))
     if backend.replicas() > 1:
-        features[:] = loop.outputs(below, whole)
+        features[:] = outputs.outputs(below, whole)
         return _store(store, features)
     start = 0
     for batch in data.ordered_batches(whole, batch_size=_BATCH):

@@ -8,7 +8,7 @@ import numpy as np
 from kphotoz.kernels import ConjugateKernel
 from kphotoz.kernels.head import last_linear
 from kphotoz.tasks import RedshiftTask
-from kphotoz.training import loop
+from kphotoz.training import loop, outputs
 from kphotoz.training.settings import Training
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def refit(
     """
     kernel = ConjugateKernel(model, around="network")
     below = keras.Model(model.input, last_linear(model).input)
-    features, held = (loop.outputs(below, sample) for sample in samples)
+    features, held = (outputs.outputs(below, sample) for sample in samples)
     labels = loop.clamped_labels(samples[0], task, settings)
     reweight = task.loss(settings.loss).irls_weights
     before = keras.ops.convert_to_numpy(last_linear(model)(features))

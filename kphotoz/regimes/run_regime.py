@@ -20,7 +20,7 @@ from kphotoz.regimes.frozen import split
 from kphotoz.regimes.moving import let_move
 from kphotoz.regimes.refit import refit
 from kphotoz.regimes.regime import Regime, Trainable
-from kphotoz.training import loop
+from kphotoz.training import loop, outputs
 from kphotoz.training.environment import peak_memory_gib
 from kphotoz.training.settings import Training
 
@@ -41,7 +41,7 @@ class Result:
         """Returns redshifts (n,) for a sample."""
         if self.forest is not None:
             return self.forest.predict(sample)
-        return loop.predict(self.model, sample)
+        return outputs.predict(self.model, sample)
 
 
 def settings_of(regime: Regime, recipe: Recipe, **changes: float) -> Training:

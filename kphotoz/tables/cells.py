@@ -50,11 +50,11 @@ def _whole(column: np.ndarray, what: str) -> np.ndarray:
     limit = 2.0 ** min(np.finfo(column.dtype).nmant + 1, 53)
     broken = np.any(held != np.rint(held))
     if broken or np.any(np.abs(held) >= limit):
-        values = "fractions" if broken else f"values from {limit:.0f} up"
+        values = "broken" if broken else f"too big to be exact from {limit:.0f} up"
         raise InputError(
-            f"Wanted: text or whole numbers for {what}. Received: {column.dtype} with "
-            f"{values}, which cannot hold long ids. "
-            "Write the column as integers or text."
+            f"Wanted: text or whole numbers for {what}. Received: {column.dtype}, "
+            f"floats that are {values}, which cannot hold long ids. Write the column "
+            "as integers or text."
         )
     whole = np.full(len(column), None, object)
     whole[finite] = held.astype(np.int64)

@@ -21,13 +21,13 @@ from kphotoz.adapters.paths import walk
 from kphotoz.errors import told
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import checkpoint, optimizer
+from kphotoz.training.outputs import predict
 from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
 from kphotoz.training.smoothing import smooth
 
-__all__ = ["Outcome", "clamped_labels", "outputs", "predict", "train"]
+__all__ = ["Outcome", "clamped_labels", "train"]
 
-_EVALUATION_BATCH = 256
 _CHECKPOINT_SECONDS = 20.0
 # The steps after which a model's movements are checked: the first factor of an adapter
 # moves at step 1, the second only once the first is non-zero.
@@ -60,43 +60,13 @@ class _Progress:
     best_score: float = math.inf
     history: list[dict] = dataclasses.field(default_factory=list)
     smoothed: float | None = None
-    waited: int = 0  # judgements since the best
+    waited: int = 0  # evaluations since the best
     plateau: Plateau | None = None
     best: dict[str, np.ndarray] | None = None
     seconds: float = 0.0  # up to the checkpoint, all pieces of a killed run together
 
 
 _PROGRESS = pydantic.TypeAdapter(_Progress)
-
-
-def predict(model: keras.Model, sample: "data.Sample") -> np.ndarray:
-    """Returns redshifts of shape (n,), in the order of the sample."""
-    return outputs(model, sample)[:, 0].astype(np.float64)
-
-
-def outputs(model: keras.Model, sample: "data.Sample") -> np.ndarray:
-    """Returns the model's outputs (n, ...), in the order of the sample.
-
-    Several processes that train together must call it at the same time.
-    """
-    if backend.replicas() == 1:
-        return _outputs_alone(model, sample)
-    backend.gather_predictions(model)
-    batches = data.shared_batches(sample, batch_size=_EVALUATION_BATCH)
-    return model.predict(batches, verbose=0)[: len(sample)]
-
-
-def _outputs_alone(model: keras.Model, sample: "data.Sample") -> np.ndarray:
-    """Returns the outputs on one device; a data set and its iterator cost more."""
-    count = len(sample)
-    size = math.ceil(count / math.ceil(count / _EVALUATION_BATCH))
-    # The last batch is filled up: another shape would be compiled anew.
-    rows = np.minimum(np.arange(count + -count % size), count - 1)
-    found = [
-        model.predict_on_batch(sample.gather(rows[start : start + size]))
-        for start in range(0, count, size)
-    ]
-    return np.concatenate(found)[:count]
 
 
 def train(
@@ -125,14 +95,12 @@ def train(
         checkpoints: folder, or None for work too short to be resumed.
         log: called with one line per epoch.
     """
-    start = time.monotonic()
+    began = time.monotonic()
     steps = math.ceil(len(train_sample) / settings.batch_size)
     epochs = max(settings.epochs, math.ceil(settings.minimum_steps / steps))
     _compile(model, task, settings, steps, epochs)
-    progress = _resume(model, checkpoints, settings)
-    start -= progress.seconds
-    saved = time.monotonic()
-    checks = list(_CHECKED_STEPS[progress.epoch * steps :]) if verify else []
+    run = _Run(model, validation, task, settings, epochs, checkpoints, log, began)
+    checks = list(_CHECKED_STEPS[run.progress.epoch * steps :]) if verify else []
     batches = data.TrainingBatches(
         train_sample,
         batch_size=settings.batch_size,
@@ -141,42 +109,15 @@ def train(
     )
     sizes = [settings.batch_size] * (steps - 1)
     sizes.append(len(train_sample) - sum(sizes))
-
-    def ended(loss: float) -> bool:
-        """Takes note of an epoch; returns whether another follows."""
-        nonlocal saved
-        progress.epoch += 1
-        # Small samples take many short epochs: judge as often as a large one is judged.
-        if progress.epoch % (epochs // settings.epochs) and progress.epoch != epochs:
-            return True
-        score = _judge(model, validation, task, progress, settings)
-        _note(model, progress, settings, loss, score)
-        if log is not None:
-            log(_line(progress.history[-1], epochs))
-        due = time.monotonic() - saved > _CHECKPOINT_SECONDS
-        last = progress.epoch == epochs or _stopped(progress, settings)
-        if checkpoints is not None and (due or last):
-            progress.seconds = time.monotonic() - start
-            _save(model, checkpoints, progress)
-            saved = time.monotonic()
-        return not last
-
-    while progress.epoch < epochs and not _stopped(progress, settings):
+    while not run.is_over():
         if checks or backend.replicas() > 1:
-            fit = functools.partial(batches.fit, model, progress.epoch)
+            fit = functools.partial(batches.fit, model, run.progress.epoch)
             with backend.synchronize(walk(model).values()):
                 loss = _epoch(fit, sizes, checks, verify)
-            ended(loss)
+            run.end_epoch(loss)
         else:
-            batches.fit_epochs(model, range(progress.epoch, epochs), ended)
-    _write_weights(model, progress.best)
-    return Outcome(
-        progress.history,
-        progress.best_epoch,
-        progress.best_score,
-        progress.epoch * len(train_sample),
-        time.monotonic() - start,
-    )
+            batches.fit_epochs(model, range(run.progress.epoch, epochs), run.end_epoch)
+    return run.outcome(len(train_sample))
 
 
 def _compile(
@@ -199,11 +140,6 @@ def clamped_labels(
     """Returns the labels (n,) that are learned, cut to the settings' range."""
     labels = sample.table[task.label]
     return np.clip(labels, *settings.label_clamp) if settings.label_clamp else labels
-
-
-def _stopped(progress: _Progress, settings: Training) -> bool:
-    patience = settings.early_stopping
-    return patience is not None and progress.waited >= patience
 
 
 def _epoch(
@@ -234,45 +170,105 @@ def _epoch(
     return float(np.average(losses, weights=weights))
 
 
-def _judge(
-    model: keras.Model,
-    validation: "data.Sample",
-    task: RedshiftTask,
-    progress: _Progress,
-    settings: Training,
-) -> float:
-    """Returns the validation score; keeps the weights if it is the best so far."""
-    averaged = model.trainable_variables if model.optimizer.use_ema else []
-    raw = _arrays(averaged)
-    if averaged:
-        model.optimizer.write_average(averaged)
-    score = task.score(predict(model, validation), validation.table[task.label])
-    progress.smoothed = smooth(progress.smoothed, score, settings.score_smoothing)
-    progress.waited += 1
-    if progress.smoothed < progress.best_score or progress.best is None:
-        progress.best_score, progress.best_epoch = progress.smoothed, progress.epoch
-        progress.best = _weights(model)
-        progress.waited = 0
-    for variable, array in zip(averaged, raw, strict=True):
-        variable.assign(array)
-    return score
+class _Run:
+    """A model in training: what evaluates it, how far it is, where that is kept.
 
+    Args:
+        model: compiled model; values of a checkpoint in the folder are put into it.
+        validation, task, settings, log: as for `train`.
+        epochs: int. The most that there may be.
+        folder: of checkpoints, or None.
+        began: seconds on the monotonic clock at which this process began the run.
+    """
 
-def _note(
-    model: keras.Model,
-    progress: _Progress,
-    settings: Training,
-    loss: float,
-    score: float,
-) -> None:
-    """Adds a row to the history; a plateau schedule sets the next epoch's rate."""
-    row = {"epoch": progress.epoch, "loss": float(loss), "score": score}
-    if settings.score_smoothing != "none":
-        row["smoothed_score"] = progress.smoothed
-    if progress.plateau is not None:
-        row["learning_rate"] = progress.plateau.rate
-        model.optimizer.learning_rate = progress.plateau.step(score)
-    progress.history.append(row)
+    def __init__(
+        self,
+        model: keras.Model,
+        validation: "data.Sample",
+        task: RedshiftTask,
+        settings: Training,
+        epochs: int,
+        folder: pathlib.Path | None,
+        log: Callable[[str], None] | None,
+        began: float,
+    ) -> None:
+        self.model, self.validation, self.task = model, validation, task
+        self.settings, self.epochs, self.folder = settings, epochs, folder
+        self.log = log or (lambda line: None)
+        self.progress = _resume(model, folder, settings)
+        self.began = began - self.progress.seconds
+        self.saved = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Returns whether no other epoch follows."""
+        patience = self.settings.early_stopping
+        waited = patience is not None and self.progress.waited >= patience
+        return waited or self.progress.epoch >= self.epochs
+
+    def end_epoch(self, loss: float) -> bool:
+        """Takes note of an epoch; returns whether another follows."""
+        progress = self.progress
+        progress.epoch += 1
+        # Small samples take many short epochs: evaluate as often as of a large one.
+        between = progress.epoch % (self.epochs // self.settings.epochs)
+        if between and progress.epoch != self.epochs:
+            return True
+        score = self._evaluate()
+        self._note(loss, score)
+        self.log(
+            f"epoch {progress.epoch}/{self.epochs}: loss {loss:.4f}, "
+            f"validation score {score:.4f}"
+        )
+        due = time.monotonic() - self.saved > _CHECKPOINT_SECONDS
+        if self.folder is not None and (due or self.is_over()):
+            progress.seconds = time.monotonic() - self.began
+            _save(self.model, self.folder, progress)
+            self.saved = time.monotonic()
+        return not self.is_over()
+
+    def _evaluate(self) -> float:
+        """Returns the validation score; keeps the weights if it is the best so far."""
+        model, progress, truth = self.model, self.progress, self.validation.table
+        averaged = model.trainable_variables if model.optimizer.use_ema else []
+        raw = _arrays(averaged)
+        if averaged:
+            model.optimizer.write_average(averaged)
+        prediction = predict(model, self.validation)
+        score = self.task.score(prediction, truth[self.task.label])
+        smoothed = smooth(progress.smoothed, score, self.settings.score_smoothing)
+        progress.smoothed = smoothed
+        progress.waited += 1
+        if smoothed < progress.best_score or progress.best is None:
+            progress.best_score, progress.best_epoch = smoothed, progress.epoch
+            progress.best = _weights(model)
+            progress.waited = 0
+        for variable, array in zip(averaged, raw, strict=True):
+            variable.assign(array)
+        return score
+
+    def _note(self, loss: float, score: float) -> None:
+        """Adds a row to the history; a plateau schedule sets the next epoch's rate."""
+        progress = self.progress
+        row = {"epoch": progress.epoch, "loss": float(loss), "score": score}
+        if self.settings.score_smoothing != "none":
+            row["smoothed_score"] = progress.smoothed
+        if progress.plateau is not None:
+            row["learning_rate"] = progress.plateau.rate
+            self.model.optimizer.learning_rate = progress.plateau.step(score)
+        progress.history.append(row)
+
+    def outcome(self, examples: int) -> Outcome:
+        """Returns what was done, with the best epoch's weights in the model."""
+        progress = self.progress
+        if progress.best is not None:
+            _write_weights(self.model, progress.best)
+        return Outcome(
+            progress.history,
+            progress.best_epoch,
+            progress.best_score,
+            progress.epoch * examples,
+            time.monotonic() - self.began,
+        )
 
 
 def _arrays(variables: list[keras.Variable]) -> list[np.ndarray]:
@@ -319,10 +315,3 @@ def _resume(
         raise checkpoint.damaged_checkpoint(path, told(error)) from error
     checkpoint.restore(model, arrays)
     return dataclasses.replace(progress, best=best)
-
-
-def _line(row: dict, epochs: int) -> str:
-    return (
-        f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, "
-        f"validation score {row['score']:.4f}"
-    )

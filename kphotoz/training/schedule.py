@@ -12,10 +12,11 @@ __all__ = ["Plateau", "rate_of"]
 
 @dataclasses.dataclass
 class Plateau:
-    """Divides the rate by ten once the score has stood still for six judgements.
+    """Divides the rate by ten once the score has stood still for six evaluations.
 
-    A judgement counts as better if it lies below 0.9999 times the best so far. A change
-    of less than 1e-8 is not made, so that a rate that started at 1e-3 ends at 1e-8.
+    An evaluation counts as better if it lies below 0.9999 times the best so far. A
+    change of less than 1e-8 is not made, so that a rate that started at 1e-3 ends at
+    1e-8.
 
     Args:
         rate: float > 0. The rate now.
@@ -36,7 +37,7 @@ class Plateau:
     LEAST_CHANGE = 1e-8
 
     def step(self, score: float) -> float:
-        """Returns the rate after one more judgement with this score."""
+        """Returns the rate after one more evaluation with this score."""
         if score < self.best * (1 - self.THRESHOLD):
             self.best, self.waited = score, 0
         else:

@@ -18,7 +18,7 @@ class Training(pydantic.BaseModel):
             normalisations excepted; "adam_l2" adds ``weight_decay * w`` to the gradient
             of everything that trains, as torch's `Adam(weight_decay=)` does.
         schedule: "cosine" with `warmup`; "constant"; "plateau" divides the rate by ten
-            when the score has not fallen for six judgements, see `Plateau`.
+            when the score has not fallen for six evaluations, see `Plateau`.
         warmup: float in [0, 1). Share of the steps in which a cosine's rate rises; the
             other schedules start at their rate.
         clip_norm: float > 0 or None. Longest gradient.
@@ -27,7 +27,7 @@ class Training(pydantic.BaseModel):
         ema: float in (0, 1) or None. Momentum of the averaged weights that are judged.
         score_smoothing: "none", "ema" or "ema_paper", see `smooth`. The smoothed score
             chooses the epoch and stops early; the plateau schedule sees the raw one.
-        early_stopping: int >= 1 or None. Stop after so many judgements, one an epoch,
+        early_stopping: int >= 1 or None. Stop after so many evaluations, one an epoch,
             without a lower score.
         label_clamp: (low, high) or None. Training labels are cut to this range,
             validation labels never.

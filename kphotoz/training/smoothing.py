@@ -15,7 +15,7 @@ def smooth(previous: float | None, score: float, kind: str) -> float:
     | kind | value |
     |---|---|
     | "none" | score |
-    | "ema" | 9/11 previous + 2/11 score: an average over about ten judgements |
+    | "ema" | 9/11 previous + 2/11 score: an average over about ten evaluations |
     | "ema_paper" | 2/11 previous + 9/11 score: as published, hardly any smoothing |
 
     Args:

@@ -16,7 +16,7 @@ import numpy as np
 
 from kphotoz import backend
 from kphotoz.tasks import RedshiftTask
-from kphotoz.training import loop
+from kphotoz.training import loop, outputs
 from kphotoz.training.settings import Training
 
 TESTS = pathlib.Path(__file__).parents[1]
@@ -105,7 +105,7 @@ def train(watch=False) -> dict:
     return {
         "losses": [row["loss"] for row in outcome.history],
         "scores": [row["score"] for row in outcome.history],
-        "predictions": loop.predict(model, validation).tolist(),
+        "predictions": outputs.predict(model, validation).tolist(),
         "moving_mean": norm.moving_mean.numpy().tolist(),
         "moving_variance": norm.moving_variance.numpy().tolist(),
         "synchronized": norm.synchronized,

@@ -110,6 +110,7 @@ def test_jobs_at_once_follow_the_machine(monkeypatch, memory, threads, planned, 
 )
 def test_every_gpu_runs_one_job_at_a_time(monkeypatch, gpus, planned, count):
     monkeypatch.setattr(workers.backend, "accelerators", lambda: ["gpu:0"] * gpus)
+    monkeypatch.setattr(workers.backend, "free_memory", lambda: 64e9)
     assert workers.choose_count(0, planned) == count
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from kphotoz import adapters
 from kphotoz.tasks import RedshiftTask
-from kphotoz.training import loop
+from kphotoz.training import loop, outputs
 from kphotoz.training.schedule import Plateau
 from kphotoz.training.settings import Training
 
@@ -95,7 +95,7 @@ def test_the_loss_of_the_first_epoch_is_that_of_all_its_examples(samples, checke
     start = keras.initializers.RandomNormal(0, 0.1, seed=3)
     model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer=start)(x))
     z = samples[0].table["redshift"]
-    error = (loop.predict(model, samples[0]) - z) / (1 + z)
+    error = (outputs.predict(model, samples[0]) - z) / (1 + z)
     wanted = np.mean(1 - 1 / (1 + (error / 0.15) ** 2))  # Tanaka+2018, equation 7
     still = SETTINGS.model_copy(update={"learning_rate": 1e-12, "loss": "hsc"})
     outcome = loop.train(
@@ -148,7 +148,7 @@ def test_the_weights_of_the_best_epoch_are_kept(samples):
     model, outcome = fit(samples)
     scores = {row["epoch"]: row["score"] for row in outcome.history}
     assert outcome.best_score == min(scores.values())
-    found = TASK.score(loop.predict(model, samples[1]), samples[1].table["redshift"])
+    found = TASK.score(outputs.predict(model, samples[1]), samples[1].table["redshift"])
     assert found == pytest.approx(scores[outcome.best_epoch], abs=1e-7)
 
 
@@ -261,6 +261,6 @@ def test_training_labels_are_clamped_and_validation_labels_are_not(make_sample):
         assert all(np.array_equal(a, b) for a, b in pairs) == equal
     z = samples[1].table["redshift"]
     assert z.max() > 0.8
-    found = TASK.score(loop.predict(other, samples[1]), z)
+    found = TASK.score(outputs.predict(other, samples[1]), z)
     score = next(r for r in outcome.history if r["epoch"] == outcome.best_epoch)
     assert found == pytest.approx(score["score"], abs=1e-6)
