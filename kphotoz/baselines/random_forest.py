@@ -65,7 +65,7 @@ class RandomForest:
         Returns:
             self, with the chosen settings in `best` and their score in `score`.
         """
-        results = []
+        results: list[tuple] = []
         for values in itertools.product(*self.grid.values()):
             settings = dict(zip(self.grid, values, strict=True))
             model = self._make(self.search_trees, **settings)

@@ -14,12 +14,14 @@ from kphotoz.data.folds import fold_splits
 from kphotoz.data.leakage import check_disjoint, object_names
 from kphotoz.data.sample import Sample
 from kphotoz.data.split_store import allocate
+from kphotoz.data.store import Store
 from kphotoz.data.stream import Stream
 from kphotoz.data.survey import build_survey, describe_survey, list_surveys, open_survey
 from kphotoz.data.survey_info import SurveyInfo
 
 __all__ = [
     "Sample",
+    "Store",
     "Stream",
     "SurveyInfo",
     "TrainingBatches",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kphotoz.data.buffers import Buffers
-from kphotoz.data.split_store import COLUMNS, NUMBER_COLUMNS, SplitStore
+from kphotoz.data.split_store import COLUMNS, NUMBER_COLUMNS
+from kphotoz.data.store import Store
 from kphotoz.data.survey_info import SurveyInfo
 from kphotoz.errors import InputError
 from kphotoz.files import hash_arrays
@@ -24,10 +25,10 @@ class Sample:
     that they are made of.
 
     Args:
-        parts: sequence of (SplitStore, integer array). Rows of each split, in order.
+        parts: sequence of (Store, integer array). Rows of each store, in order.
     """
 
-    def __init__(self, parts: Sequence[tuple[SplitStore, np.ndarray]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Store, np.ndarray]]) -> None:
         if not parts:
             raise ValueError("`parts` must hold at least one split. Received: none.")
         self._parts = [(store, np.asarray(rows, np.int64)) for store, rows in parts]
@@ -105,11 +106,11 @@ class Sample:
             )
         return Sample(self._parts + other._parts)
 
-    def through(self, change: Callable[[SplitStore], SplitStore]) -> "Sample":
-        """Returns the same rows of other splits, as of those with features for inputs.
+    def through(self, change: Callable[[Store], Store]) -> "Sample":
+        """Returns the same rows of other stores, as of those with features for inputs.
 
         Args:
-            change: returns what replaces a split: as many examples, in its order.
+            change: returns what replaces a store: as many examples, in its order.
         """
         return Sample([(change(store), rows) for store, rows in self._parts])
 

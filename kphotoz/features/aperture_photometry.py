@@ -34,7 +34,7 @@ def aperture_masks(height: int, width: int, radii: Sequence[float]) -> np.ndarra
 
 def aperture_photometry(
     images: np.ndarray,
-    softening: Sequence[float],
+    softening: Sequence[float] | np.ndarray,
     radii: Sequence[float] = RADII,
 ) -> np.ndarray:
     """Returns luptitudes, colours and concentrations of centred objects.

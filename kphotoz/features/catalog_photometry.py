@@ -49,8 +49,8 @@ def flux_softening(photometry: np.ndarray) -> np.ndarray:
 
 def catalog_photometry(
     photometry: np.ndarray,
-    softening: Sequence[float],
-    fill: Sequence[float] | None = None,
+    softening: Sequence[float] | np.ndarray,
+    fill: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns asinh magnitudes, adjacent colours, errors and masks, band by band.
 
@@ -85,7 +85,9 @@ def catalog_photometry(
     return np.concatenate(columns, axis=1).astype("float32")
 
 
-def fill_magnitudes(photometry: np.ndarray, softening: Sequence[float]) -> np.ndarray:
+def fill_magnitudes(
+    photometry: np.ndarray, softening: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Returns the median asinh magnitude of each band, which stands for missing ones.
 
     A band that no object has gets 0.

@@ -11,12 +11,23 @@ __all__ = ["check_input"]
 class _Inputs(Protocol):
     """What a survey, a sample's facts and a stream all say of their inputs."""
 
-    name: str
-    kind: str
-    bands: Sequence[str]
-    pixel_scale: float | None
-    zero_point: Sequence[float] | None
-    input_shape: tuple[int, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def bands(self) -> Sequence[str]: ...
+
+    @property
+    def pixel_scale(self) -> float | None: ...
+
+    @property
+    def zero_point(self) -> Sequence[float] | None: ...
+
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
 
 
 def check_input(model: Any, inputs: _Inputs) -> None:

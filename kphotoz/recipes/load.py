@@ -167,9 +167,10 @@ def _merge(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(fields)
     for key, value in changes.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
         # Nothing is said of what an empty mapping holds: it takes the old one's place.
-        merged[key] = _merge(old, value) if both and value else value
+        if value and isinstance(old, dict) and isinstance(value, dict):
+            value = _merge(old, value)
+        merged[key] = value
     return merged
 
 

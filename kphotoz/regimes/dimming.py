@@ -180,12 +180,16 @@ class DimmedStore:
         )
 
 
-def _faded(flux, noise, factor, normal) -> np.ndarray:
+def _faded(
+    flux: np.ndarray, noise: np.ndarray, factor: np.ndarray, normal: np.ndarray
+) -> np.ndarray:
     factor = factor.reshape(-1, *(1 for _ in flux.shape[1:]))
     return factor * flux + noise * np.sqrt(1 - factor**2) * normal
 
 
-def _faded_photometry(photometry, factor, normal) -> np.ndarray:
+def _faded_photometry(
+    photometry: np.ndarray, factor: np.ndarray, normal: np.ndarray
+) -> np.ndarray:
     flux, error = photometry[..., 0], photometry[..., 1]
     faded = _faded(flux, np.nan_to_num(error, nan=0.0), factor, normal)
     # A flux of exactly 0 says "not detected", and its error is the limit.

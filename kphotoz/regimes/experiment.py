@@ -88,13 +88,22 @@ class Experiment:
         return [self._fold(fold) for fold in range(self.recipe.folds)]
 
     def _fold(self, fold: int) -> "Experiment":
-        source, target = (
-            splits and data.fold_splits(splits, self.recipe.folds, fold)
-            for splits in (self.source, self.target)
-        )
+        count = self.recipe.folds
+        target = data.fold_splits(self.target, count, fold)
+        source = self.source and data.fold_splits(self.source, count, fold)
         for splits in filter(None, (source, target)):
-            _check_filled(splits, f", fold {fold + 1} of {self.recipe.folds}")
+            _check_filled(splits, f", fold {fold + 1} of {count}")
         return dataclasses.replace(self, source=source, target=target, fold=fold)
+
+    def of_source(self, split: str) -> "data.Sample":
+        """Returns a split of the source.
+
+        Raises:
+            InputError: the recipe has no source.
+        """
+        if self.source is None:
+            raise InputError("Wanted: a source survey. Received: none. Give --source.")
+        return self.source[split]
 
     @property
     def input_bytes(self) -> int:
@@ -115,7 +124,7 @@ class Experiment:
     @functools.cached_property
     def task(self) -> RedshiftTask:
         """The task, from the recipe's fields."""
-        return RedshiftTask(tuple(self.recipe.label_range))
+        return RedshiftTask(self.recipe.label_range)
 
     def _check_disjoint(self) -> None:
         surveys = [splits for splits in (self.source, self.target) if splits]
@@ -157,10 +166,10 @@ class Experiment:
             seed: int. Which part is kept.
         """
         if kind == "source":
-            return self.source["train"], self.source["validation"]
+            return self.of_source("train"), self.of_source("validation")
         train, validation = self._parts(self.target, fraction, seed)
         if kind == "source+target":
-            train = self.source["train"].union(train)
+            train = self.of_source("train").union(train)
         if kind == "target+degraded":
             # Splits of equal sizes have equal parts: only what is kept is copied.
             copies = self._parts(self.degraded, fraction, seed)
@@ -176,7 +185,7 @@ class Experiment:
         Raises:
             InputError: the magnitudes of target or source are not known.
         """
-        like = self.source["train"]
+        like = self.of_source("train")
         return {
             split: degrade(self.target[split], like, seed)
             for seed, split in enumerate(_FEWEST)

@@ -142,7 +142,9 @@ def _regime(recipe: Recipe, name: str) -> regimes.Regime:
     return chosen
 
 
-def _base_model(base: pathlib.Path | None, regime: regimes.Regime):
+def _base_model(
+    base: pathlib.Path | None, regime: regimes.Regime
+) -> pathlib.Path | None:
     needs = regime.trainable.start == "base"
     if needs != (base is not None):
         received = f"--base {base}" if base else "no --base"
@@ -168,7 +170,7 @@ def _write(
     folder: RunFolder,
     base: pathlib.Path | None,
 ) -> dict:
-    if regime.keeps_adapter:
+    if regime.keeps_adapter and base is not None:
         folder.save_adapter(result.model, base)
     else:
         folder.save_model(result.model)

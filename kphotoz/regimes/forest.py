@@ -47,8 +47,8 @@ class PhotometryForest:
     """
 
     def __init__(self, seed: int) -> None:
+        self._photometry: Photometry
         self._forest = baselines.RandomForest(seed=seed, n_jobs=backend.threads())
-        self._photometry: Photometry | None = None
 
     def fit(
         self, train: "data.Sample", validation: "data.Sample", label: str

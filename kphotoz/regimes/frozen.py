@@ -137,7 +137,7 @@ class FrozenFeatures:
     """Features of whole splits, kept for all jobs that need the same ones."""
 
     def __init__(self) -> None:
-        self._stores: dict[str, dict[Any, _Store]] = {}
+        self._stores: dict[str, dict[data.Store, _Store]] = {}
 
     def of(self, sample: "data.Sample", parts: Parts) -> "data.Sample":
         """Returns the sample with features for inputs.
@@ -151,7 +151,7 @@ class FrozenFeatures:
         for identity in list(self._stores)[:-_KEPT]:
             del self._stores[identity]
 
-        def changed(store: Any) -> _Store:
+        def changed(store: "data.Store") -> _Store:
             if store not in stores:
                 stores[store] = _features(store, parts.below)
             return stores[store]
@@ -159,7 +159,7 @@ class FrozenFeatures:
         return sample.through(changed)
 
 
-def _features(store: Any, below: keras.Model) -> _Store:
+def _features(store: "data.Store", below: keras.Model) -> _Store:
     whole = data.Sample([(store, np.arange(len(store)))])
     features = data.allocate((len(whole), *below.output_shape[1:]))
     if backend.replicas() > 1:
@@ -173,6 +173,6 @@ def _features(store: Any, below: keras.Model) -> _Store:
     return _store(store, features)
 
 
-def _store(store: Any, features: np.ndarray) -> _Store:
+def _store(store: "data.Store", features: np.ndarray) -> _Store:
     info = dataclasses.replace(store.info, input_shape=features.shape[1:])
     return _Store(info, store.table, features)

@@ -57,8 +57,8 @@ def refit(
     before = keras.ops.convert_to_numpy(last_linear(model)(features))
 
     def score(coefficients: np.ndarray) -> float:
-        found = held @ coefficients[:-1] + coefficients[-1]
-        return task.score(found[:, 0], samples[1].table[task.label])
+        outputs = held @ coefficients[:-1] + coefficients[-1]
+        return task.score(outputs[:, 0], samples[1].table[task.label])
 
     def solve(share: float) -> float:
         """Fits with a share of the source's labels; returns the score."""
@@ -66,13 +66,14 @@ def refit(
         # The ridge is chosen after one round of weights, which is near the end.
         first_round = weights * reweight(labels, before)
         kernel.fit_features(features, labels, weights=first_round)
-        seen = features[weights > 0].astype("float64")
-        ridges = _RIDGES * (1 + np.linalg.norm(seen, 2) ** 2)
-        scores = [score(found) for found in kernel.solutions(ridges)]
+        used = features[weights > 0].astype("float64")
+        ridges = _RIDGES * (1 + np.linalg.norm(used, 2) ** 2)
+        scores = [score(one) for one in kernel.solutions(ridges)]
         best = float(ridges[np.argmin(scores)])
         kernel.fit_features(
             features, labels, weights=weights, ridge=best, reweight=reweight
         )
+        assert kernel.coefficients is not None  # it was fitted
         return score(kernel.coefficients)
 
     shares = _SHARES if source_rows else (1.0,)

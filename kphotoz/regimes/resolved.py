@@ -21,7 +21,7 @@ def resolved(recipe: Recipe, regimes: Iterable[Regime]) -> Recipe:
     Raises:
         InputError: a setting that the architecture does not have.
     """
-    rows = {}
+    rows: dict[str, dict] = {}
     for one in regimes:
         if one.row in (*names(), "base"):  # others are made from these by the recipe
             unsaid = {"name", "description"}

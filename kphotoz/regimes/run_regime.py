@@ -88,7 +88,7 @@ def run(
     start = time.monotonic()
     keras.utils.set_random_seed(seed)
     if regime.trainable.moves == "nothing":
-        return _finish(models.load(base), None, None, start)
+        return _finish(_load(base), None, None, start)
     samples = experiment.training(regime.data, fraction, seed)
     if regime.trainable.moves == "forest":
         forest = PhotometryForest(seed).fit(*samples, experiment.task.label)
@@ -127,7 +127,7 @@ def _refitted(
     if adapters.count(model):
         model = adapters.merge(model)
     both = regime.data == "source+target"
-    source_rows = len(experiment.source["train"]) if both else 0
+    source_rows = len(experiment.of_source("train")) if both else 0
     model, score = refit(model, samples, experiment.task, settings, source_rows)
     cost = result.cost
     cost["trainable_parameters"] = max(
@@ -148,9 +148,8 @@ def _prepare(
     what = regime.trainable
     if what.start == "fresh":
         return experiment.fresh(sample, seed)
-    model = models.load(base)
+    model = _load(base)
     models.check_input(model, sample.info)
-    _check_output(model, base)
     if what.moves == "refit":
         return model
     if what.moves == "lora":
@@ -172,14 +171,18 @@ def _prepare(
     return let_move(model, what)
 
 
-def _check_output(model: keras.Model, path: pathlib.Path) -> None:
-    """Checks that a base, which may be a user's, has one redshift per object."""
+def _load(path: pathlib.Path | None) -> keras.Model:
+    """Returns a base, which may be a user's, if it has one redshift per object."""
+    if path is None:
+        raise InputError("Wanted: base=PATH, to start from. Received: none.")
+    model = models.load(path)
     shape = getattr(model, "output_shape", (None, 1))
     if shape != (None, 1):
         raise InputError(
             f"Wanted: a base with one redshift per object. Received: {path} with "
             f"outputs of shape {shape}. Give it a last layer of one unit."
         )
+    return model
 
 
 def _without_fixed(
@@ -193,7 +196,8 @@ def _without_fixed(
     parts = split(model, head_only=head_only)
     if parts is None:
         return model, samples
-    return parts.above, tuple(experiment.features.of(s, parts) for s in samples)
+    train, validation = (experiment.features.of(s, parts) for s in samples)
+    return parts.above, (train, validation)
 
 
 def _verify(before: dict[str, str], model: keras.Model, steps: int) -> None:

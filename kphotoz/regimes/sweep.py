@@ -4,6 +4,8 @@ import itertools
 import math
 from typing import Any
 
+import pydantic
+
 from kphotoz.errors import InputError, unknown
 from kphotoz.regimes.regime import Regime, Trainable, check_effect, get
 from kphotoz.training.settings import Training
@@ -57,11 +59,11 @@ def expand(
                 f"Wanted: at most {_MOST} variants of {name}. Received: more, with the "
                 f"values of {', '.join(grid)}. Sweep fewer."
             )
-    found = []
+    swept = []
     for regime in regimes:
-        grid = grids.get(regime.name)
-        found += _variants(regime, grid, overrides) if grid else [regime]
-    return found
+        own = grids.get(regime.name)
+        swept += _variants(regime, own, overrides) if own else [regime]
+    return swept
 
 
 def _variants(
@@ -92,6 +94,7 @@ def _variants(
 
 
 def _slot(field: str) -> str:
+    slots: dict[str, type[pydantic.BaseModel]]
     slots = {"trainable": Trainable, "training": Training}
     for slot, model in slots.items():
         if field in model.model_fields:

@@ -12,15 +12,17 @@ from kphotoz import __version__, backend
 
 __all__ = ["describe", "peak_memory_gib"]
 
-_PACKAGES = ("keras", "keras-hub", "tensorflow", "jax", "jaxlib", "numpy")
-_PACKAGES += ("tensorflow-datasets",)
+_PACKAGES = (
+    *("keras", "keras-hub", "tensorflow", "tensorflow-datasets"),
+    *("jax", "jaxlib", "numpy"),
+)
 # Besides those that options set: they change kernels, and so the last bits.
 _VARIABLES = ("XLA_FLAGS", "TF_DETERMINISTIC_OPS", "NVIDIA_TF32_OVERRIDE")
 
 
 def describe(seed: int | None = None) -> dict:
     """Returns the facts that a reader needs to repeat a run."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -165,7 +165,7 @@ def _epoch(
     for first, end in itertools.pairwise(sorted(edges)):
         losses.append(fit(first_step=first, steps=end - first))
         weights.append(sum(sizes[first:end]))
-        if first < len(alone):
+        if verify is not None and first < len(alone):
             verify(alone[first])
     return float(np.average(losses, weights=weights))
 
@@ -249,7 +249,11 @@ class _Run:
     def _note(self, loss: float, score: float) -> None:
         """Adds a row to the history; a plateau schedule sets the next epoch's rate."""
         progress = self.progress
-        row = {"epoch": progress.epoch, "loss": float(loss), "score": score}
+        row: dict[str, float | None] = {
+            "epoch": progress.epoch,
+            "loss": float(loss),
+            "score": score,
+        }
         if self.settings.score_smoothing != "none":
             row["smoothed_score"] = progress.smoothed
         if progress.plateau is not None:
@@ -285,8 +289,8 @@ def _write_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _save(model: keras.Model, folder: pathlib.Path, progress: _Progress) -> None:
-    arrays = checkpoint.state(model)
-    arrays |= {f"best/{name}": array for name, array in progress.best.items()}
+    arrays, best = checkpoint.state(model), progress.best or {}
+    arrays |= {f"best/{name}": array for name, array in best.items()}
     facts = dataclasses.asdict(dataclasses.replace(progress, best=None))
     checkpoint.save(folder / "last.safetensors", arrays, facts)
 

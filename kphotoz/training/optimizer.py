@@ -13,7 +13,7 @@ from kphotoz.training.settings import Training
 __all__ = ["AveragedAdamL2", "AveragedAdamW", "build"]
 
 
-class _Averaged:
+class _Averaged(keras.optimizers.Optimizer):
     """Averages weights beside them, and clips on many devices as on one.
 
     Keras' own optimisers replace the weights by their average at the end of every
@@ -150,7 +150,7 @@ def build(settings: Training, steps: int) -> AveragedAdamW | AveragedAdamL2:
         steps: int. Gradient steps of the whole run.
     """
     clip = "clipnorm" if settings.clip_scope == "variable" else "global_clipnorm"
-    arguments = {
+    arguments: dict[str, Any] = {
         "learning_rate": rate_of(settings, steps),
         clip: settings.clip_norm,
         "use_ema": settings.ema is not None,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 __all__ = ["Reporter"]
 
@@ -50,10 +50,10 @@ class Reporter:
 class Step:
     """A counter of finished pieces of work."""
 
-    def __init__(self, bar: Progress | None, task: int | None) -> None:
+    def __init__(self, bar: Progress | None, task: TaskID | None) -> None:
         self._bar, self._task = bar, task
 
     def advance(self, count: int = 1) -> None:
         """Counts more finished pieces."""
-        if self._bar is not None:
+        if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, count)

@@ -38,7 +38,14 @@ _IDENTITY = "recipe.yaml"
 _LOCK = ".lock"
 _MARK = "# Written by kphotoz, sha256 "
 # What decides about the last bits of a result, beside backend and precision.
-_OF_THE_BITS = ("kphotoz", "versions", "jit", "onednn", "machine", "hardware")
+_OF_THE_BITS: tuple[str, ...] = (
+    "kphotoz",
+    "versions",
+    "jit",
+    "onednn",
+    "machine",
+    "hardware",
+)
 _OF_THE_BITS += ("variables", "training_devices", "processes", "threads")
 _OF_THE_BITS += ("jobs_at_once",)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold

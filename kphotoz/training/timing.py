@@ -187,9 +187,9 @@ def time_steps(
     jits = (True,) if backend.name() == "jax" else (False, True)
     work = {}
     before = keras.config.dtype_policy()
-    precisions = precisions or dict.fromkeys(("float32", before.name))
+    chosen = precisions or list(dict.fromkeys(("float32", before.name)))
     try:
-        for precision in precisions:
+        for precision in chosen:
             keras.config.set_dtype_policy(precision)
             for jit in jits:
                 model = compiled(sample, architecture, settings, seed=seed, jit=jit)
