@@ -4,6 +4,7 @@ import json
 import pathlib
 import shlex
 import sys
+from typing import Any
 
 import click
 
@@ -11,7 +12,9 @@ from kphotoz_cli import options
 from kphotoz_cli.recipe_options import recipe_options, resolve
 
 
-def _list(context: click.Context, parameter: click.Parameter, value: str | None):
+def _list(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> list[str] | None:
     if value is None:
         return None
     parts = [part.strip() for part in value.split(",") if part.strip()]
@@ -20,7 +23,9 @@ def _list(context: click.Context, parameter: click.Parameter, value: str | None)
     return parts
 
 
-def _fractions(context: click.Context, parameter: click.Parameter, value: str | None):
+def _fractions(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> list[float] | None:
     try:
         return [float(part) for part in _list(context, parameter, value) or []] or None
     except ValueError as error:
@@ -85,13 +90,13 @@ def command(
     out: pathlib.Path | None,
     resume: bool,
     as_json: bool,
-    **chosen,
+    **chosen: Any,
 ) -> None:
     """Compare ways of fine-tuning on the same test sets.
 
     RECIPE is a shipped name or a YAML file. [default: mock_hsc, built on the way]
     """
-    overlay = {
+    overlay: dict[str, Any] = {
         "regimes": regimes,
         "seeds": seeds,
         "fractions": fractions,

@@ -171,10 +171,11 @@ def _collected(function: Callable, decorators: list[Callable]) -> Callable:
         return function(*args, file_spec=given, **kwargs)
 
     before = len(getattr(run, "__click_params__", []))
+    decorated: Any = run
     for decorator in reversed(decorators):
-        run = decorator(run)
-    names += [parameter.name for parameter in run.__click_params__[before:]]
-    return run
+        decorated = decorator(decorated)
+    names += [parameter.name for parameter in decorated.__click_params__[before:]]
+    return decorated
 
 
 def _roles(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+from typing import Any
 
 import click
 
@@ -40,7 +41,7 @@ def command(
     out: pathlib.Path | None,
     resume: bool,
     as_json: bool,
-    **chosen,
+    **chosen: Any,
 ) -> None:
     """Train a base model on the source, or adapt one to the target.
 

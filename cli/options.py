@@ -3,6 +3,7 @@
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -12,7 +13,9 @@ from kphotoz.errors import unknown
 _BACKENDS = ("tensorflow", "jax")
 
 
-def _set_backend(context: click.Context, parameter: click.Parameter, value: str | None):
+def _set_backend(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
     # Keras reads this once, when first imported, which no command does at its top.
     value = value or os.environ.get("KERAS_BACKEND")
     if value and value not in _BACKENDS:
@@ -66,7 +69,9 @@ resume = click.option(
 _DISTRIBUTION = f"{__name__}.distribution"
 
 
-def _note(context: click.Context, parameter: click.Parameter, value: str | int | None):
+def _note(
+    context: click.Context, parameter: click.Parameter, value: str | int | None
+) -> None:
     context.meta.setdefault(_DISTRIBUTION, {})[parameter.name] = value
 
 
@@ -75,7 +80,11 @@ def distribution(function: Callable) -> Callable:
 
     They take effect before anything asks for the devices, which `--precision` does.
     """
-    common = {"callback": _note, "is_eager": True, "expose_value": False}
+    common: dict[str, Any] = {
+        "callback": _note,
+        "is_eager": True,
+        "expose_value": False,
+    }
     decorators = (
         click.option(
             "--devices",
@@ -123,7 +132,9 @@ def _distribute(context: click.Context) -> None:
         context.with_resource(distribute(chosen["devices"], cluster))
 
 
-def _set_precision(context: click.Context, parameter: click.Parameter, value: str):
+def _set_precision(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> None:
     from kphotoz.backend import use_precision
 
     _distribute(context)
@@ -132,12 +143,16 @@ def _set_precision(context: click.Context, parameter: click.Parameter, value: st
     use_precision()
 
 
-def _set_jit(context: click.Context, parameter: click.Parameter, value: bool | None):
+def _set_jit(
+    context: click.Context, parameter: click.Parameter, value: bool | None
+) -> None:
     if value is not None:
         os.environ["KPHOTOZ_JIT"] = str(int(value))
 
 
-def _set_threads(context: click.Context, parameter: click.Parameter, value: int | None):
+def _set_threads(
+    context: click.Context, parameter: click.Parameter, value: int | None
+) -> None:
     from kphotoz.backend import cores, use_threads
 
     if value is not None or "TF_NUM_INTRAOP_THREADS" not in os.environ:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import sys
+from typing import Any
 
 import click
 
@@ -52,7 +53,7 @@ def command(
         raise click.UsageError("Beam's runners repeat what fails: leave out --resume.")
     out = out or ("predictions" if beam else "predictions.parquet")
     sources = find_sources(inputs, file_spec)
-    how = {
+    how: dict[str, Any] = {
         "batch_size": batch_size,
         "engine": engine,
         # What was asked for; what suits the backend's device says nothing of OpenVINO.

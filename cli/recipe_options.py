@@ -69,8 +69,8 @@ def resolve(
         raise click.UsageError("--quick and --full exclude each other.")
     profiles = [part.strip() for part in (profile or "").split(",") if part.strip()]
     profiles += ["quick"] * quick + ["full"] * full
-    inputs = {"target": target, "source": source}
-    inputs = {role: given for role, given in inputs.items() if given is not None}
+    roles = (("target", target), ("source", source))
+    inputs = {role: given for role, given in roles if given is not None}
     file_spec.check(any(map(is_file, inputs.values())))
     for role, given in inputs.items():
         overlay[role] = {"survey": _survey(given, file_spec)}

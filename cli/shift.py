@@ -52,14 +52,18 @@ def command(
     from kphotoz.shift.sample_comparison import Settings, compare_samples
 
     settings = Settings(layer, rows, permutations, seed)
-    sources = find_sources((source, target), file_spec)
-    if isinstance(sources[0], str) and ":" not in source:
-        sources[0] = f"{source}:test"
-        if not data.describe_survey(source).counts.get("test", 1):
-            sources[0] = source
+    first, second = find_sources((source, target), file_spec)
+    if isinstance(first, str) and ":" not in source:
+        if data.describe_survey(source).counts.get("test", 1):
+            first = f"{source}:test"
     model, _ = prediction.load_run(run)
     found = compare_samples(
-        model, *sources, out, settings, tell=lambda line: click.echo(line, err=True)
+        model,
+        first,
+        second,
+        out,
+        settings,
+        tell=lambda line: click.echo(line, err=True),
     )
     if as_json:
         written = json.loads((out / "shift.json").read_text())  # null for NaN

@@ -28,8 +28,10 @@ def build_lock(folder: epath.Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:
-        fcntl = None
-    if fcntl is None or "://" in str(folder):
+        has_locks = False
+    else:
+        has_locks = "://" not in str(folder)
+    if not has_locks:
         with _sorted_entries():
             yield
         return

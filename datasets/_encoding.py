@@ -165,5 +165,5 @@ def _with_opening(column: Column, values: np.ndarray, count: int) -> np.ndarray:
 
 def _rows(block: np.ndarray) -> list[memoryview]:
     """Returns the rows of an (n, size) uint8 array without copying them."""
-    view, size = memoryview(block).cast("B"), block.shape[1]
+    view, size = block.data.cast("B"), block.shape[1]
     return [view[start : start + size] for start in range(0, len(view), size)]

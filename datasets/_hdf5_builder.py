@@ -1,7 +1,7 @@
 """What the builders of galaxies_ml, transfer_z and combined_z have in common."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +41,9 @@ _PHOTOMETRY = Column(
 _CHUNK = 4096  # rows of photometry encoded at once; our choice
 
 
-class HDF5Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class HDF5Builder(  # type: ignore[call-arg]  # the keyword is TFDS'
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """A survey in GalaxiesML's HDF5 layout.
 
     A subclass sets `SURVEY` (a key of `LABELS`), `LABEL_KIND`, `TERMS` (entries of the
@@ -95,7 +97,7 @@ class HDF5Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             **self.TERMS,
         }
 
-    def download_and_prepare(self, **kwargs) -> None:
+    def download_and_prepare(self, **kwargs: Any) -> None:
         """Builds the survey, once however many processes ask at a time.
 
         Args:
@@ -109,7 +111,7 @@ class HDF5Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if not self.info.splits:  # another process built it since this one looked
             self.info.read_from_directory(self.data_path)
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterable]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, "_Examples"]:
         """Returns the encoded examples of each split, and says what was left out."""
         chosen = self.builder_config
         # Magnitudes are in the files of either cutout size.
@@ -163,7 +165,7 @@ class HDF5Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             line += f"; not in the files: {', '.join(catalogue.absent)}"
         print(line, file=sys.stderr)
 
-    def _generate_splits(self, dl_manager, download_config) -> list:
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list:
         """Writes the splits without TFDS' buffers: see `_building.write_split`."""
         infos = []
         for split, examples in self._split_generators(dl_manager).items():
@@ -214,20 +216,27 @@ class HDF5Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 class _Examples:
     """The examples of one split: their number is known before they are made."""
 
-    def __init__(self, builder: HDF5Builder, *parts: Any) -> None:
-        self._builder = builder
-        self._parts = parts
+    def __init__(
+        self,
+        builder: HDF5Builder,
+        catalogue: Catalogue,
+        chosen: Selection,
+        rows: np.ndarray,
+    ) -> None:
+        self._builder, self._rows = builder, rows
+        self._catalogue, self._chosen = catalogue, chosen
 
     def __len__(self) -> int:
-        return len(self._parts[-1])
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         return self.first(len(self))
 
     def first(self, count: int) -> Iterator[tuple[int, bytes]]:
         """Returns the first `count` of them."""
-        *parts, rows = self._parts
-        return self._builder._generate_examples(*parts, rows[:count])
+        return self._builder._generate_examples(
+            self._catalogue, self._chosen, self._rows[:count]
+        )
 
 
 def _values(

@@ -193,9 +193,8 @@ def _changed(survey: str, name: str, changed: tuple) -> HDF5Config:
         return plain
     digest = hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:10]
     text = ", ".join(f"{key}={value}" for key, value in changed)
-    return dataclasses.replace(
-        plain,
-        name=f"{name}-{digest}",
-        description=f"{plain.description}; {text}",
-        options=plain.options | dict(changed),
-    )
+    fields: dict[str, Any] = {
+        "name": f"{name}-{digest}",
+        "description": f"{plain.description}; {text}",
+    }
+    return dataclasses.replace(plain, options=plain.options | dict(changed), **fields)

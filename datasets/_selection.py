@@ -256,8 +256,10 @@ def _in_both(
     if options["match"] == "id":
         found = find_same_ids(table["id"][ours], table["id"][theirs])
     else:
-        places = [table[key][rows] for rows in (ours, theirs) for key in ("ra", "dec")]
-        found = find_duplicates(*places, options["radius"])
+        ra, dec = table["ra"], table["dec"]
+        found = find_duplicates(
+            ra[ours], dec[ours], ra[theirs], dec[theirs], options["radius"]
+        )
     both = np.zeros(len(splits), bool)
     both[theirs[found >= 0]] = True
     return both

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -56,7 +57,9 @@ def file_config(spec: SurveySpec) -> FileConfig:
     )
 
 
-class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class UserFileBuilder(  # type: ignore[call-arg]  # the keyword is TFDS'
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """What the builders of users' files share; each has its KIND and its metadata."""
 
     KIND: str
@@ -104,7 +107,7 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             disable_shuffling=True,
         )
 
-    def download_and_prepare(self, **kwargs) -> None:
+    def download_and_prepare(self, **kwargs: Any) -> None:
         """Builds the survey, once however many processes ask at a time.
 
         Args:
@@ -116,7 +119,7 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if built_meanwhile:
             self.info.read_from_directory(self.data_path)
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         """Returns the encoded examples of each split that has rows."""
         return {
             split: self._encoded(split)
@@ -138,7 +141,7 @@ class UserFileBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             splits[row_flags(file) != ""] = ""
         return splits
 
-    def _generate_splits(self, dl_manager, download_config) -> list:
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list:
         """Writes the splits without TFDS' buffers: see `_building.write_split`."""
         infos, shards = [], download_config.get_shard_config()
         for split, examples in self._split_generators(dl_manager).items():

@@ -204,17 +204,18 @@ def write_tensors(
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON with sorted keys; NaN becomes null."""
-    text = json.dumps(_plain(value), indent=1, sort_keys=True, allow_nan=False)
+    text = json.dumps(plain(value), indent=1, sort_keys=True, allow_nan=False)
     write_text(path, text + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Returns a value as JSON has it: arrays are lists, what is not finite None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

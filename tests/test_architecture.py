@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     {"comparison"},
     {"report", "regimes", "shift"},
-    {"training", "prediction", "recipes", "testing"},
+    {"training", "prediction", "recipes", "evaluation", "testing"},
     {"files_in"},
     {"tasks", "data", "kernels"},
     {"models", "adapters", "baselines", "backend"},

@@ -74,7 +74,7 @@ def label_fit() -> template_fit.TemplateFit:
     return template_fit.TemplateFit.create().calibrated(flux, error, known["z"])
 
 
-def _stream(stream: int, seed: int, selection: str, number: int):
+def _stream(stream: int, seed: int, selection: str, number: int) -> np.random.Generator:
     return np.random.default_rng([stream, seed, SELECTIONS.index(selection), number])
 
 

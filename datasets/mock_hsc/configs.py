@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import itertools
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -105,7 +106,7 @@ def _plain_configs() -> dict[str, MockHSCConfig]:
     configs = {}
     for kind in CHOICES["kind"]:
         for values in itertools.product(*(CHOICES[key] for key in list(CHOICES)[:3])):
-            switches = dict(zip(CHOICES, (*values, kind), strict=True))
+            switches: dict[str, Any] = dict(zip(CHOICES, (*values, kind), strict=True))
             name = _plain_name(**switches)
             configs[name] = MockHSCConfig(
                 name=name,
@@ -119,7 +120,7 @@ def _plain_configs() -> dict[str, MockHSCConfig]:
 CONFIGS = _plain_configs()
 
 
-def config(name: str = "photometric", **options) -> MockHSCConfig:
+def config(name: str = "photometric", **options: Any) -> MockHSCConfig:
     """Returns a named configuration, with options changed and a name that says so.
 
     Args:
@@ -154,6 +155,7 @@ def config(name: str = "photometric", **options) -> MockHSCConfig:
 @functools.cache  # TFDS wants one object for one name
 def _sized(name: str, count: int, seed: int, image_size: int) -> MockHSCConfig:
     plain = CONFIGS[name]
+    values: dict[str, Any]
     values = dict(zip(LETTERS, (count, seed, image_size), strict=True))
     changed = [key for key in LETTERS if values[key] != getattr(plain, key)]
     if not changed:
@@ -168,11 +170,12 @@ def _sized(name: str, count: int, seed: int, image_size: int) -> MockHSCConfig:
 
 def named(name: str) -> MockHSCConfig | None:
     """Returns the configuration that `config` gives this name, or None."""
-    stem = max((n for n in CONFIGS if name.startswith(n)), key=len, default=None)
+    stem = max((n for n in CONFIGS if name.startswith(n)), key=len, default="")
     sizes = "".join(rf"(?:-{letter}(\d+))?" for letter in LETTERS.values())
     found = stem and re.fullmatch(sizes, name[len(stem) :])
     if not found:
         return None
+    given: dict[str, Any]
     given = {k: v for k, v in zip(LETTERS, found.groups(), strict=True) if v}
     if "image_size" in given and CONFIGS[stem].kind == "catalog":
         return None

@@ -1,6 +1,7 @@
 """The embedded mock survey: simulated galaxies as Hyper Suprime-Cam sees them."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -38,10 +39,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = list(CONFIGS.values())
     DEFAULT_BUILDER_CONFIG_NAME = "photometric"
 
-    _pool = None
+    _pool: workers.StampPool | None = None
 
     @classmethod
-    def get_builder_config(cls, name, version=None) -> MockHSCConfig | None:
+    def get_builder_config(
+        cls, name: str, version: str | None = None
+    ) -> MockHSCConfig | None:
         """Returns the configuration of this name, sized ones included, or None.
 
         Args:
@@ -69,7 +72,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(_metadata(self.builder_config)),
         )
 
-    def download_and_prepare(self, **kwargs) -> None:
+    def download_and_prepare(self, **kwargs: Any) -> None:
         """Builds the survey, once however many processes ask at a time.
 
         Args:
@@ -83,7 +86,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if not self.info.splits:  # another process built it since this one looked
             self.info.read_from_directory(self.data_path)
 
-    def _download_and_prepare(self, *args, **kwargs) -> None:
+    def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         chosen = self.builder_config
         if chosen.kind == "catalog":
             super()._download_and_prepare(*args, **kwargs)
@@ -96,7 +99,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             finally:
                 self._pool = None
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         """Returns a generator for each split; nothing is downloaded."""
         chosen = self.builder_config
         table = catalogue.draw(
@@ -130,7 +133,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _observe(self, table: dict[str, np.ndarray]) -> Iterable[np.ndarray]:
         """Returns what is seen of each galaxy: stamps, or fluxes with errors."""
-        if self.builder_config.kind == "image":
+        if self._pool is not None:
             return self._pool.draw(table)
         aperture = self.builder_config.aperture()
         return aperture.measure(table["flux"], table["radius"], table["deviate"])

@@ -141,7 +141,13 @@ def draw_field(
     return {name: values[order] for name, values in field.items()}
 
 
-def _draw_class(table, population, area, limit, rng) -> dict[str, np.ndarray]:
+def _draw_class(
+    table: spectra.BandTable,
+    population: Population,
+    area: float,
+    limit: float,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
     cosmos = _cosmology()
     weights = np.asarray(population.weights)
     shell, z = _draw_redshifts(table, population, area, limit, rng)
@@ -174,7 +180,9 @@ def _draw_class(table, population, area, limit, rng) -> dict[str, np.ndarray]:
     }
 
 
-def _faintest(table, population, limit) -> np.ndarray:
+def _faintest(
+    table: spectra.BandTable, population: Population, limit: float
+) -> np.ndarray:
     """Returns, for each shell, L / L* below which no template reaches the limit."""
     cosmos = _cosmology()
     z = cosmos["centres"]
@@ -185,7 +193,7 @@ def _faintest(table, population, limit) -> np.ndarray:
     return np.clip(faintest, FAINTEST, 39.0)
 
 
-def _one_filter(table, z, number) -> np.ndarray:
+def _one_filter(table: spectra.BandTable, z: np.ndarray, number: int) -> np.ndarray:
     part = spectra.BandTable(
         table.filters[number : number + 1],
         table.redshift,
@@ -206,7 +214,7 @@ def _draw_redshifts(table, population, area, limit, rng):
     return shell, low + (high - low) * rng.random(len(shell))
 
 
-def _redden(mix, in_i, rng) -> np.ndarray:
+def _redden(mix: np.ndarray, in_i: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Returns the mixes with the red sequence moved to where HSC sees it.
 
     The templates' mixes are too blue (95th percentile of g-z at z = 0.45: 2.69 against
@@ -219,7 +227,9 @@ def _redden(mix, in_i, rng) -> np.ndarray:
     return np.where(rng.random((len(mix), 1)) < 0.5, changed, mix)
 
 
-def _draw_shapes(red, z, absolute, rng) -> dict[str, np.ndarray]:
+def _draw_shapes(
+    red: bool, z: np.ndarray, absolute: np.ndarray, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Returns sizes and shapes; `absolute` is the rest-frame r magnitude.
 
     Source: Shen et al. 2003, MNRAS 343, 978, equations 14 and 15, with evolution as

@@ -55,7 +55,9 @@ def kcorrect_templates() -> np.ndarray:
     """
     from astropy.io import fits
 
-    folder = pathlib.Path(importlib.util.find_spec("kcorrect").origin).parent
+    spec = importlib.util.find_spec("kcorrect")
+    assert spec and spec.origin  # setup.cfg requires it
+    folder = pathlib.Path(spec.origin).parent
     table = fits.getdata(folder / "data/templates/kcorrect-default-v4.fits", "FLUX")
     return _rebin(table["wave"][0].astype(float), table["flux"][0].astype(float))
 

@@ -7,6 +7,8 @@ galaxy at another depth has the same neighbours and the same noise pattern.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import galsim
 import numpy as np
@@ -103,7 +105,9 @@ def render(
     return noise
 
 
-def _profiles(galaxy, place) -> list[tuple[galsim.GSObject, np.ndarray]]:
+def _profiles(
+    galaxy: Mapping[str, Any], place: Sequence[float] | np.ndarray
+) -> list[tuple[galsim.GSObject, np.ndarray]]:
     """Returns the bulge and the disc, each with its flux per band.
 
     The bulge is 0.6 of the half-light radius, the disc 1.1; it takes more of the old
@@ -116,12 +120,14 @@ def _profiles(galaxy, place) -> list[tuple[galsim.GSObject, np.ndarray]]:
     shear = galsim.Shear(
         q=float(galaxy["axis_ratio"]), beta=float(galaxy["angle"]) * galsim.radians
     )
-    shapes = (BULGE.dilate(0.6 * radius), DISC.dilate(1.1 * radius))
-    shapes = [shape.shear(shear).shift(*place) for shape in shapes]
+    round_ones = (BULGE.dilate(0.6 * radius), DISC.dilate(1.1 * radius))
+    shapes = [shape.shear(shear).shift(*place) for shape in round_ones]
     return list(zip(shapes, (in_bulge, total - in_bulge), strict=True))
 
 
-def _neighbours(pool, imaging, rng) -> list[tuple[int, np.ndarray]]:
+def _neighbours(
+    pool: dict[str, np.ndarray], imaging: Imaging, rng: np.random.Generator
+) -> list[tuple[int, np.ndarray]]:
     side = imaging.image_size * imaging.pixel_scale
     count = rng.poisson(imaging.neighbours * side**2)
     rows = rng.integers(0, max(len(pool["radius"]), 1), count)

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 import numpy as np
 
@@ -61,13 +62,13 @@ class StampPool:
             self._workers = [_start() for _ in range(processes)]
             setup = _pack(self._pool | {"imaging": _encode(imaging)})
             for worker in self._workers:
-                _send(worker.stdin, setup)
+                _send(_ends(worker)[0], setup)
         self._waiting = [0] * len(self._workers)
 
     def __enter__(self) -> "StampPool":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -75,9 +76,10 @@ class StampPool:
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.kill()
+            to_it, from_it = _ends(worker)
             with contextlib.suppress(BrokenPipeError):  # a message it never read
-                worker.stdin.close()
-            worker.stdout.close()
+                to_it.close()
+            from_it.close()
             worker.wait()
 
     def draw(self, galaxies: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
@@ -107,7 +109,8 @@ class StampPool:
         self._discard()
         for number in range(len(chunks) + AHEAD * count):
             if number < len(chunks):
-                _send(self._workers[number % count].stdin, _pack(chunks[number]))
+                to_it, _ = _ends(self._workers[number % count])
+                _send(to_it, _pack(chunks[number]))
                 self._waiting[number % count] += 1
             done = number - AHEAD * count
             if 0 <= done < len(chunks):
@@ -120,7 +123,7 @@ class StampPool:
                 self._answer(number)
 
     def _answer(self, number: int) -> bytes:
-        message = _receive(self._workers[number].stdout)
+        message = _receive(_ends(self._workers[number])[1])
         if message is None:
             raise RuntimeError(
                 "A process that draws stamps has died; its message stands above. "
@@ -130,16 +133,20 @@ class StampPool:
         return message
 
 
-def serve(source: io.BufferedIOBase, target: io.BufferedIOBase) -> None:
+def serve(source: IO[bytes], target: IO[bytes]) -> None:
     """Answers messages with stamps until `source` ends."""
-    setup = _unpack(_receive(source))
+    first = _receive(source)
+    assert first is not None  # the pool begins with it
+    setup = _unpack(first)
     imaging = _decode(setup.pop("imaging"))
     while (message := _receive(source)) is not None:
         images = np.stack(list(_draw(_unpack(message), setup, imaging)))
         _send(target, _pack({"stamps": images}))
 
 
-def _draw(chunk, pool, imaging) -> Iterable[np.ndarray]:
+def _draw(
+    chunk: dict[str, np.ndarray], pool: dict[str, np.ndarray], imaging: stamps.Imaging
+) -> Iterable[np.ndarray]:
     for row, key in enumerate(chunk["key"]):
         galaxy = {name: chunk[name][row] for name in stamps.COLUMNS}
         yield stamps.render(galaxy, pool, imaging, key)
@@ -157,6 +164,11 @@ def _start() -> subprocess.Popen:
     )
 
 
+def _ends(worker: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
+    assert worker.stdin and worker.stdout  # `_start` makes pipes of both
+    return worker.stdin, worker.stdout
+
+
 def _encode(imaging: stamps.Imaging) -> np.ndarray:
     return np.frombuffer(json.dumps(dataclasses.asdict(imaging)).encode(), np.uint8)
 
@@ -165,7 +177,7 @@ def _decode(text: np.ndarray) -> stamps.Imaging:
     return stamps.Imaging(**json.loads(text.tobytes()))
 
 
-def _pack(arrays: dict[str, np.ndarray]) -> bytes:
+def _pack(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -176,7 +188,7 @@ def _unpack(message: bytes) -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
-def _send(pipe: io.BufferedIOBase, message: bytes) -> None:
+def _send(pipe: IO[bytes], message: bytes) -> None:
     try:
         pipe.write(len(message).to_bytes(8, "little") + message)
         pipe.flush()
@@ -184,7 +196,7 @@ def _send(pipe: io.BufferedIOBase, message: bytes) -> None:
         pass  # the reader has died; whoever waits for its answer says so
 
 
-def _receive(pipe: io.BufferedIOBase) -> bytes | None:
+def _receive(pipe: IO[bytes]) -> bytes | None:
     """Returns one message, or None where the writer has ended."""
     head = pipe.read(8)
     if len(head) < 8:

@@ -8,7 +8,7 @@ step), no global seed plays a part, and a run may go on in the middle of an epoc
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class TrainingBatches:
         self._rows: list[np.ndarray] = []  # of each batch of this epoch
         self._datasets: dict[int, tf.data.Dataset] = {}  # by their number of batches
         # Two, since what reads ahead has begun the next epoch.
-        self._rows_of = functools.lru_cache(2)(self._rows_of)
+        self._rows_of = functools.lru_cache(2)(self._split_rows)
 
     def epoch(
         self, number: int, *, first_step: int = 0, steps: int | None = None
@@ -100,8 +100,9 @@ class TrainingBatches:
         self._rows = _share([*batches[:-1], *_shareable(batches)])
         count = len(self._rows)
         if count not in self._datasets:
-            steps = range(count)
-            self._datasets[count] = self._dataset(steps, lambda step: self._rows[step])
+            self._datasets[count] = self._dataset(
+                range(count), lambda step: self._rows[step]
+            )
         return self._datasets[count]
 
     def fit(
@@ -162,7 +163,7 @@ class TrainingBatches:
             verbose=0,
         )
 
-    def _rows_of(self, number: int) -> list[np.ndarray]:
+    def _split_rows(self, number: int) -> list[np.ndarray]:
         """Returns the rows of each batch of an epoch."""
         order = epoch_order(len(self._sample), self._seed, number)
         return _split(order, self._batch_size)
@@ -172,7 +173,7 @@ class TrainingBatches:
     ) -> "tf.data.Dataset":
         """Returns the batches of so many steps, whose rows are asked for when read."""
 
-        def read(step: np.int64) -> list[np.ndarray]:
+        def read(step: int) -> list[np.ndarray]:
             rows = rows_of(int(step))
             inputs = self._sample.gather(rows, self._buffers)
             return [inputs, *(column[rows] for column in self._columns)]
@@ -293,7 +294,7 @@ def in_memory(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     tf = devices.tensorflow()
     columns = [tf.stack(column) for column in zip(*dataset, strict=True)]
 
-    def of_any_size(*batch: "tf.Tensor") -> tuple:
+    def of_any_size(*batch: Any) -> tuple:
         any_size = tf.compat.v1.placeholder_with_default
         return tuple(any_size(x, (None, *x.shape[1:])) for x in batch)
 
@@ -341,7 +342,7 @@ def _batches(
     sample.load()  # here, not in the thread that reads
     shapes = [(None, *sample.info.input_shape), *[(None,)] * columns]
 
-    def batch(step: "tf.Tensor") -> "tf.Tensor | tuple":
+    def batch(step: Any) -> Any:
         found = tf.numpy_function(read, [step], [tf.float32] * len(shapes))
         for tensor, shape in zip(found, shapes, strict=True):
             tensor.set_shape(shape)

@@ -40,6 +40,6 @@ class Buffers:
             memory = np.empty(size + _ALIGNMENT, np.uint8)
         start = -memory.ctypes.data % _ALIGNMENT
         # Views of it refer to this one, not to `memory`: what lies between is no array.
-        whole = np.frombuffer(memoryview(memory[start : start + size]), np.float32)
+        whole = np.frombuffer(memory[start : start + size].data, np.float32)
         weakref.finalize(whole, free.append, memory).atexit = False
         return whole.reshape(shape)

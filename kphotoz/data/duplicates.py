@@ -52,7 +52,7 @@ def find_same_ids(ids1: np.ndarray, ids2: np.ndarray) -> np.ndarray:
     Returns:
         (m,) int64. Row of the first catalogue, -1 where no id is equal.
     """
-    rows = {}
+    rows: dict[str, int] = {}
     for row, name in enumerate(ids1):
         if name:
             rows.setdefault(name, row)

@@ -52,9 +52,12 @@ def _check_positions(train: Sample, test: Sample) -> None:
     mine, theirs = _origins(train), _origins(test)
     for origin in np.unique(theirs):
         here, there = mine != origin, theirs == origin
+        ours, others = train.table, test.table
         match = find_duplicates(
-            *(train.table[key][here] for key in ("ra", "dec")),
-            *(test.table[key][there] for key in ("ra", "dec")),
+            ours["ra"][here],
+            ours["dec"][here],
+            others["ra"][there],
+            others["dec"][there],
             SAME,
         )
         if (match >= 0).any():

@@ -7,7 +7,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -156,7 +156,7 @@ class SplitStore:
         spec = {name: tf.io.FixedLenFeature((), tf.string)}
         shape = info.features[name].shape
 
-        def decode(examples: "tf.Tensor") -> dict[str, "tf.Tensor"]:
+        def decode(examples: Any) -> dict[str, Any]:
             stored = tf.io.parse_example(examples, spec)[name]
             numbers = tf.io.decode_raw(stored, tf.float32)
             return {name: tf.reshape(numbers, (tf.size(stored), *shape))}

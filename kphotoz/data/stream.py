@@ -84,7 +84,8 @@ class Stream(abc.ABC):
             InputError: there are fewer or more than the table promised.
         """
         rows = min(size, len(self) - start)
-        at, inputs, flags = next(chunks, (start, (), ()))
+        none = np.empty(0)
+        at, inputs, flags = next(chunks, (start, none, none))
         if (at, len(inputs), len(flags)) != (start, rows, rows):
             raise changed(self.name, f"{len(inputs)} rows from row {at} on, not {rows}")
         return inputs, flags

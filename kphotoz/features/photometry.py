@@ -5,6 +5,8 @@ Not observed: both NaN. Not detected: flux 0 and the 1 sigma limit, NaN where th
 is unknown.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 __all__ = ["ZERO_POINT", "classify", "from_fluxes", "from_magnitudes", "to_magnitudes"]
@@ -48,7 +50,7 @@ def from_magnitudes(
     errors: np.ndarray,
     *,
     ab_offset: float | np.ndarray = 0.0,
-    softening: float | np.ndarray | None = None,
+    softening: float | Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns the photometry of magnitudes.
 
@@ -93,7 +95,7 @@ def from_magnitudes(
 def from_fluxes(
     fluxes: np.ndarray,
     errors: np.ndarray,
-    zero_point: float | np.ndarray,
+    zero_point: float | Sequence[float] | np.ndarray,
     *,
     ab_offset: float | np.ndarray = 0.0,
 ) -> np.ndarray:

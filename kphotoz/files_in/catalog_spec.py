@@ -1,6 +1,6 @@
 """What a user says about a table of magnitudes or fluxes."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 
@@ -11,8 +11,10 @@ __all__ = ["SDSS_SOFTENING", "CatalogSpec"]
 # b of SDSS's asinh magnitudes [maggy]; SDSS, "Measures of flux and magnitude".
 SDSS_SOFTENING = {"u": 1.4e-10, "g": 0.9e-10, "r": 1.2e-10, "i": 1.8e-10, "z": 7.4e-10}
 
-_OF_MAGNITUDES = ("magnitude_errors", "magnitude_type", "softening")
-_OF_MAGNITUDES += ("maximum_magnitude_error",)
+_OF_MAGNITUDES = (
+    *("magnitude_errors", "magnitude_type", "softening"),
+    "maximum_magnitude_error",
+)
 _OF_FLUXES = ("flux_errors", "zero_point", "unit")
 Columns = tuple[str, ...]
 
@@ -44,6 +46,7 @@ class CatalogSpec(SurveySpec):
     KIND: ClassVar[str] = "a table of magnitudes or fluxes"
     PER_BAND: ClassVar[tuple[str, ...]] = (*SurveySpec.PER_BAND, "softening")
 
+    bands: Annotated[Columns, pydantic.BeforeValidator(lambda x: x or ())] = ()
     magnitudes: Columns | None = None
     magnitude_errors: Columns | None = None
     fluxes: Columns | None = None
@@ -126,12 +129,12 @@ class CatalogSpec(SurveySpec):
     @property
     def values(self) -> Columns:
         """The columns of magnitudes or fluxes."""
-        return self.magnitudes or self.fluxes
+        return self.magnitudes or self.fluxes or ()
 
     @property
     def errors(self) -> Columns:
         """The columns of their errors."""
-        return self.magnitude_errors or self.flux_errors
+        return self.magnitude_errors or self.flux_errors or ()
 
     @property
     def reference(self) -> int:
@@ -155,7 +158,7 @@ class CatalogSpec(SurveySpec):
     def zero_points(self) -> list[float]:
         """Returns the magnitude of a flux of 1 in each band [mag]."""
         given = self.declared("zero_point", len(self.bands))
-        return given or [UNITS[self.unit]] * len(self.bands)
+        return given or [UNITS[str(self.unit)]] * len(self.bands)
 
     def softenings(self) -> list[float] | None:
         """Returns b of each band [maggy]; None for Pogson magnitudes."""

@@ -17,8 +17,10 @@ from kphotoz.files_in.survey_spec import (
 __all__ = ["SUFFIXES", "FileSpec"]
 
 # What names a file of cutouts, a table or a description; a folder needs no suffix.
-SUFFIXES = (".h5", ".hdf5", ".hdf", ".npz", ".yaml", ".yml")
-SUFFIXES += (".csv", ".tsv", ".ecsv", ".fits", ".fit", ".parquet")
+SUFFIXES = (
+    *(".h5", ".hdf5", ".hdf", ".npz", ".yaml", ".yml"),
+    *(".csv", ".tsv", ".ecsv", ".fits", ".fit", ".parquet"),
+)
 
 
 class FileSpec(SurveySpec):

@@ -152,7 +152,7 @@ class SurveySpec(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.bands is not None:
+        if self.bands:
             if len(set(self.bands)) != len(self.bands) or not all(self.bands):
                 raise ValueError(f"bands must be distinct names, not {self.bands}")
             for field in self.PER_BAND:
@@ -298,9 +298,9 @@ def overlaid(known: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         known: fields, as `read_yaml` returns them.
         fields: fields that are given besides.
     """
-    both = [one.get("keys") for one in (known, fields)]
-    if all(isinstance(keys, dict) for keys in both):
-        fields = fields | {"keys": both[0] | both[1]}
+    old, new = known.get("keys"), fields.get("keys")
+    if isinstance(old, dict) and isinstance(new, dict):
+        fields = fields | {"keys": old | new}
     return known | fields
 
 

@@ -44,6 +44,7 @@ class Screened:
         weights = self.weights
         if self.groups is not None:
             weights = total_weights(weights, self.groups)
+        assert weights is not None
         total, squares = weights.sum(-1), (weights**2).sum(-1)
         return float(np.mean(total**2 / np.where(squares > 0, squares, np.nan)))
 
@@ -86,11 +87,19 @@ def screen(
         )
     flagged = _flagged(preds[:, rows], truth[rows], grid)
     groups = None if groups is None else _kept_groups(groups, rows)
-    facts = {"masked": masked, "groups": groups}
-    return Screened(preds[:, rows], truth[rows], kept, excluded, flagged, rows, **facts)
+    return Screened(
+        preds[:, rows],
+        truth[rows],
+        kept,
+        excluded,
+        flagged,
+        rows,
+        masked=masked,
+        groups=groups,
+    )
 
 
-def _kept_groups(groups, rows) -> np.ndarray | None:
+def _kept_groups(groups: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
     """Returns the groups of the rows, None if each row is a group of its own."""
     found, groups = np.unique(number_groups(groups)[rows], return_inverse=True)
     return None if found.size == groups.size else groups
@@ -112,7 +121,9 @@ def count_usable(
     return int(np.count_nonzero(left)), excluded
 
 
-def _usable(reasons, relevant):
+def _usable(
+    reasons: dict[str, np.ndarray], relevant: np.ndarray
+) -> tuple[np.ndarray, dict[str, int], np.ndarray]:
     """Returns who is left, reason -> count, and who lacks nothing but a prediction."""
     left, unpredicted = np.ones(relevant.size, bool), np.zeros(relevant.size, bool)
     excluded = {}
@@ -125,7 +136,9 @@ def _usable(reasons, relevant):
     return left, excluded, unpredicted
 
 
-def _flagged(preds, truth, grid) -> dict[str, int]:
+def _flagged(
+    preds: np.ndarray, truth: np.ndarray, grid: tuple[float, float] | None
+) -> dict[str, int]:
     """Returns reason -> objects used although odd, for any of the seeds."""
     odd = {"prediction negative": preds < 0}
     if grid is not None:
@@ -136,7 +149,12 @@ def _flagged(preds, truth, grid) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-def _arrays(preds, truth, weights, groups):
+def _arrays(
+    preds: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray | None,
+    groups: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     truth = np.asarray(truth, np.float64)
     preds = np.atleast_2d(np.asarray(preds, np.float64))
     if weights is not None:
@@ -146,8 +164,7 @@ def _arrays(preds, truth, weights, groups):
     if not agree or any(np.shape(one) != truth.shape for one in more):
         raise ValueError(
             "Predictions (seeds, n) or (n,), references (n,), weights and groups (n,) "
-            f"must agree. Received: {preds.shape}, {truth.shape}, {np.shape(weights)}, "
-            f"{np.shape(groups)}."
+            f"must agree. Received: {[np.shape(one) for one in (preds, truth, *more)]}."
         )
     return preds, truth, weights
 
@@ -165,7 +182,9 @@ def label_reasons(truth: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _reasons(preds, truth, weights) -> dict[str, np.ndarray]:
+def _reasons(
+    preds: np.ndarray, truth: np.ndarray, weights: np.ndarray | None
+) -> dict[str, np.ndarray]:
     reasons = label_reasons(truth) | {
         "prediction non_finite": ~np.isfinite(preds).all(0),
         "prediction ≤ −1": (preds <= -1).any(0),
@@ -175,7 +194,9 @@ def _reasons(preds, truth, weights) -> dict[str, np.ndarray]:
     return reasons
 
 
-def _members(preds, truth, window):
+def _members(
+    preds: np.ndarray, truth: np.ndarray, window: Window | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns who lies in the window (seeds, n), and whose exclusion matters (n,)."""
     if window is None:
         return np.ones((1, truth.size), bool), np.ones(truth.size, bool)
@@ -188,7 +209,9 @@ def _members(preds, truth, window):
     return member, (member | unusable).any(0)
 
 
-def _kept_weights(weights, member, rows):
+def _kept_weights(
+    weights: np.ndarray | None, member: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray | None, bool]:
     """Returns the weights of the rows, and whether they are only a membership."""
     weights = None if weights is None else weights[rows]
     if weights is not None and weights.size and weights[0] > 0:

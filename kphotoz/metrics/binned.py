@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,10 @@ def binned(
         seed: int [default: 0].
     """
     kernel(metric)
-    edges = np.asarray(edges, np.float64)
-    if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
+    cuts = np.asarray(edges, np.float64)
+    if cuts.ndim != 1 or cuts.size < 2 or not np.all(np.diff(cuts) > 0):
         raise InputError(
-            f"Wanted: two or more ascending bin edges. Received: {edges.tolist()}."
+            f"Wanted: two or more ascending bin edges. Received: {cuts.tolist()}."
         )
     if not np.size(z_true):
         raise InputError("Wanted: at least one object to bin. Received: none.")
@@ -61,14 +62,24 @@ def binned(
     options = {"draws": draws, "seed": seed}
     return [
         _bin(metric, z_pred, z_true, low, high, by, name, more, options)
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in zip(cuts[:-1], cuts[1:], strict=True)
     ]
 
 
-def _bin(metric, z_pred, z_true, low, high, by, name, more, options) -> Estimate:
+def _bin(
+    metric: str,
+    z_pred: np.ndarray,
+    z_true: np.ndarray,
+    low: float,
+    high: float,
+    by: str | np.ndarray,
+    name: str | None,
+    more: dict[str, np.ndarray | None],
+    options: dict[str, Any],
+) -> Estimate:
     """Returns one bin's estimate."""
     z_pred, z_true = np.asarray(z_pred, np.float64), np.asarray(z_true, np.float64)
-    window = Window(float(low), float(high), by if isinstance(by, str) else name)
+    window = Window(float(low), float(high), by if isinstance(by, str) else str(name))
     if isinstance(by, str):
         rows = window.contains(z_pred if by == "z_pred" else z_true)
         inside = np.ones(z_true.size, bool)
@@ -80,18 +91,22 @@ def _bin(metric, z_pred, z_true, low, high, by, name, more, options) -> Estimate
     count = int(np.count_nonzero(rows) / (z_pred.shape[0] if rows.ndim == 2 else 1))
     if count < SMALLEST_BIN:
         return too_few(metric, count, window)
-    more = {k: None if v is None else np.asarray(v)[inside] for k, v in more.items()}
-    columns = z_pred[..., inside], z_true[inside]
-    usable, excluded = count_usable(*columns, more["weights"], within)
+    own: dict[str, Any] = {
+        k: None if v is None else np.asarray(v)[inside] for k, v in more.items()
+    }
+    pred, true = z_pred[..., inside], z_true[inside]
+    usable, excluded = count_usable(pred, true, own["weights"], within)
     if usable < SMALLEST_BIN:
         return too_few(metric, usable, window, excluded)
-    estimate = over_seeds(metric, *columns, window=within, **more, **options)
+    estimate = over_seeds(metric, pred, true, window=within, **own, **options)
     if estimate.n < SMALLEST_BIN:
         return too_few(metric, estimate.n, window, estimate.excluded)
     return dataclasses.replace(estimate, window=window)
 
 
-def too_few(metric, n, window, excluded=None) -> Estimate:
+def too_few(
+    metric: str, n: int, window: Window | None, excluded: dict[str, int] | None = None
+) -> Estimate:
     """Returns NaN with the note why, and what was left out."""
     return Estimate(
         metric,

@@ -190,8 +190,16 @@ def paired_difference(
         InputError: an unknown metric, or no usable object.
     """
     cases = {"a": preds_a, "b": preds_b}
-    options = {"weights": weights, "groups": groups, "window": window}
-    pairs = paired_differences(metric, cases, z_true, **options, draws=draws, seed=seed)
+    pairs = paired_differences(
+        metric,
+        cases,
+        z_true,
+        weights=weights,
+        groups=groups,
+        window=window,
+        draws=draws,
+        seed=seed,
+    )
     return pairs["a", "b"]
 
 
@@ -228,7 +236,7 @@ def paired_differences(
     sharing: dict[bytes, list[tuple[str, str]]] = {}
     for a, b in itertools.combinations(cases, 2):
         sharing.setdefault((usable[a] & usable[b]).tobytes(), []).append((a, b))
-    found = {}
+    differences: dict[tuple[str, str], Difference] = {}
     for pairs in sharing.values():
         # What one of these cases fails on, each of their pairs fails on.
         names = [name for name in cases if any(name in pair for pair in pairs)]
@@ -236,8 +244,8 @@ def paired_differences(
         whole = screen(both, z_true, weights, window, groups=groups)
         values, drawn = _sides(function, whole, len(names), metric, draws, seed)
         sides = dict(zip(names, zip(values, drawn, strict=True), strict=True))
-        found |= {pair: _pair(sides, pair, whole, metric) for pair in pairs}
-    return {pair: found[pair] for pair in itertools.combinations(cases, 2)}
+        differences |= {pair: _pair(sides, pair, whole, metric) for pair in pairs}
+    return {pair: differences[pair] for pair in itertools.combinations(cases, 2)}
 
 
 def _usable(pred: np.ndarray) -> np.ndarray:
@@ -285,7 +293,7 @@ def _side(both: Screened, rows: slice) -> Screened:
 
 def _value(function: Callable, sample: Screened) -> np.ndarray:
     """Returns the metric of each seed, (seeds,)."""
-    if not sample.masked:
+    if not sample.masked or sample.weights is None:
         value = function(sample.preds, sample.truth, sample.weights)
         return np.broadcast_to(value, sample.preds.shape[:1])
     # A window on z_pred: each seed's own members, without weights.

@@ -1,6 +1,7 @@
 """Several tables of predictions brought to the objects that all of them have."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -63,11 +64,8 @@ def join(sides: Mapping[str, Side], tolerance: float = 0.0) -> Joined:
     """
     for name, side in sides.items():
         _check_unique(name, side.ids)
-    common = None
-    for side in sides.values():
-        held = side.ids[side.ids != ""]
-        common = held if common is None else np.intersect1d(common, held)
-    common = np.unique(common)
+    held = [side.ids[side.ids != ""] for side in sides.values()]
+    common = np.unique(functools.reduce(np.intersect1d, held))
     if not common.size:
         shown = "; ".join(f"{n}: {', '.join(s.ids[:3])}" for n, s in sides.items())
         raise InputError(
@@ -119,7 +117,9 @@ def _left_out(ids: np.ndarray, common: int) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-def _truth(truths, ids, tolerance) -> tuple[np.ndarray, int, float]:
+def _truth(
+    truths: dict[str, np.ndarray], ids: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, int, float]:
     if not truths:
         raise InputError(
             "Wanted: a reference redshift in at least one table. Received: none. "

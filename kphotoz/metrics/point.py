@@ -14,6 +14,7 @@ and returns a float, or an array of the leading shape. Empty or non-finite input
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -99,10 +100,12 @@ def _metric(definition: str) -> Callable:
     return register
 
 
-def _checked(name: str, z_pred, z_true, weights) -> list[np.ndarray | None]:
+def _checked(
+    name: str, z_pred: Any, z_true: Any, weights: Any
+) -> list[np.ndarray | None]:
     given = {"z_pred": z_pred, "z_true": z_true, "weights": weights}
     arrays = [None if v is None else np.asarray(v, np.float64) for v in given.values()]
-    shape = arrays[0].shape
+    shape = np.asarray(z_pred).shape
     for key, array in zip(given, arrays, strict=True):
         if array is None:
             continue

@@ -47,9 +47,9 @@ def in_window(
         return summary(z_pred, z_true, names=names, window=window, **options)
     except InputError:
         # A sample may have nobody in a window that another one needs.
-        nan, facts = float("nan"), {"n_effective": 0.0, "note": _NOBODY}
+        nan, no = float("nan"), 0.0
         return [
-            Estimate(name, nan, nan, 0, {}, window, DEFINITIONS[name], **facts)
+            Estimate(name, nan, nan, 0, {}, window, DEFINITIONS[name], no, note=_NOBODY)
             for name in names
         ]
 
@@ -85,9 +85,9 @@ def stratified(
         draws, seed: of the bootstrap.
     """
     cuts = {"all": np.ones(len(z_true), bool), **(strata or {})}
-    for window in filter(None, windows):
-        if window.on not in SIDES:
-            raise unknown("window", window.on, SIDES)
+    for on in (window.on for window in windows if window is not None):
+        if on not in SIDES:
+            raise unknown("window", on, SIDES)
     rows = []
     for text, mask in cuts.items():
         inside = z_pred[mask], z_true[mask]
@@ -111,7 +111,9 @@ def stratified(
     return rows
 
 
-def parts(name: str, values: np.ndarray, edges: Sequence[float] | None = None):
+def parts(
+    name: str, values: np.ndarray, edges: Sequence[float] | None = None
+) -> dict[str, np.ndarray]:
     """Returns text -> mask of the parts of a column.
 
     Text (of its 100 most frequent values), booleans and up to 12 different whole
@@ -182,6 +184,12 @@ def _quartile_edges(values: np.ndarray) -> list[float]:
     return edges.tolist()
 
 
-def _too_few(text, names, window, n, excluded) -> list[dict[str, Any]]:
+def _too_few(
+    text: str,
+    names: Sequence[str],
+    window: Window | None,
+    n: int,
+    excluded: dict[str, int],
+) -> list[dict[str, Any]]:
     found = [too_few(name, n, window, excluded) for name in names]
     return [{"stratum": text, **one.as_dict()} for one in found]

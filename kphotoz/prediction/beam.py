@@ -192,7 +192,9 @@ def predict_on_beam(
         result.wait_until_finish()
     counters = result.metrics().query(MetricsFilter().with_namespace(_FLAGS))
     flagged = {x.key.metric.name: x.result for x in counters["counters"]}
-    return Summary(out, count, dict(sorted(flagged.items())), chosen.identity)
+    return Summary(
+        pathlib.Path(out), count, dict(sorted(flagged.items())), chosen.identity
+    )
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ def _openvino() -> types.ModuleType:
     telemetry = "openvino_telemetry"
     hidden = not sys.modules.keys() & {"openvino", telemetry}
     if hidden:
-        sys.modules[telemetry] = None
+        sys.modules[telemetry] = None  # type: ignore[assignment]  # hides a module
     try:
         import openvino
     finally:

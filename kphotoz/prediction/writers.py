@@ -174,7 +174,11 @@ class _FITSWriter(Writer):
 
 
 # Suffix of a file -> its writer.
-FORMATS = {".parquet": _ParquetWriter, ".fits": _FITSWriter, ".csv": _CSVWriter}
+FORMATS: dict[str, type[_ParquetWriter] | type[_FITSWriter] | type[_CSVWriter]] = {
+    ".parquet": _ParquetWriter,
+    ".fits": _FITSWriter,
+    ".csv": _CSVWriter,
+}
 
 
 def ascii_bytes(text: str) -> bytes:

@@ -81,7 +81,7 @@ def _effects(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return difference / np.where(spread > 0, spread, np.nan)
 
 
-def holm(p: Sequence[float]) -> np.ndarray:
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Returns p-values that hold for all tests together.
 
     Args:
@@ -89,9 +89,9 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65.
     """
-    p = np.asarray(p, np.float64)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    found = np.empty_like(p)
-    found[order] = np.minimum(stepped, 1.0)
-    return found
+    values = np.asarray(p, np.float64)
+    order = np.argsort(values)
+    stepped = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected

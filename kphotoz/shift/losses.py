@@ -46,7 +46,7 @@ def accuracy(
     )
     weights = np.asarray(weights, np.float64)[known[0]]
     generator = np.random.default_rng(seed)
-    tables = {name: [] for name in ("source", "expected", "measured")}
+    tables: dict[str, list] = {name: [] for name in ("source", "expected", "measured")}
     for draw in range(DRAWS + 1):
         mine, theirs = (
             np.arange(size) if draw == 0 else generator.integers(0, size, size)
@@ -60,16 +60,16 @@ def accuracy(
     labelled = zt.size >= LEAST
     better = arrays["measured" if labelled else "expected"]
     arrays["change"] = better - arrays["source"]
-    found = {name: _told(rows) for name, rows in arrays.items()}
-    found["source"]["objects"] = int(zs.size)
+    results = {name: _summary(rows) for name, rows in arrays.items()}
+    results["source"]["objects"] = int(zs.size)
     size = effective_size(weights) if weights.any() else 0.0
-    found["expected"]["objects"] = round(size)
-    found["measured"]["objects"] = int(zt.size)
-    return found
+    results["expected"]["objects"] = round(size)
+    results["measured"]["objects"] = int(zt.size)
+    return results
 
 
 def _scores(z: np.ndarray, truth: np.ndarray, weights: np.ndarray | None) -> list:
-    size = z.size
+    size: float = z.size
     if weights is not None:
         size = effective_size(weights) if weights.any() else 0
     if size < LEAST:
@@ -77,11 +77,11 @@ def _scores(z: np.ndarray, truth: np.ndarray, weights: np.ndarray | None) -> lis
     return [float(kernel(name)(z, truth, weights)) for name in _METRICS]
 
 
-def _told(rows: np.ndarray) -> dict[str, float | int | None]:
-    told: dict[str, float | int | None] = {}
+def _summary(rows: np.ndarray) -> dict[str, float | int | None]:
+    summary: dict[str, float | int | None] = {}
     for name, column in zip(_METRICS, rows.T, strict=True):
         drawn = column[1:][np.isfinite(column[1:])]
         known = np.isfinite(column[0]) and drawn.size > 1
-        told[name] = float(column[0]) if known else None
-        told[f"{name}_error"] = float(drawn.std(ddof=1)) if known else None
-    return told
+        summary[name] = float(column[0]) if known else None
+        summary[f"{name}_error"] = float(drawn.std(ddof=1)) if known else None
+    return summary

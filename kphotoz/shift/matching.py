@@ -47,10 +47,10 @@ def match_rows(
     for cell in np.unique(cells[known]):
         rows = [np.flatnonzero(side == cell) for side in (mine, theirs)]
         size = min(map(len, rows))
-        for place, found in zip(kept, rows, strict=True):
-            place.append(generator.permutation(found)[:size])
-    joined = (np.sort(np.concatenate([np.zeros(0, int), *one])) for one in kept)
-    return tuple(joined)
+        for place, some in zip(kept, rows, strict=True):
+            place.append(generator.permutation(some)[:size])
+    first, second = (np.sort(np.concatenate([np.zeros(0, int), *one])) for one in kept)
+    return first, second
 
 
 def match_depth(

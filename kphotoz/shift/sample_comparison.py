@@ -15,18 +15,16 @@ from kphotoz.adapters.adapted_model import AdaptedModel
 from kphotoz.data.flags import flag_redshifts
 from kphotoz.data.stream import Stream
 from kphotoz.errors import InputError
-from kphotoz.files import atomic, exclusive, sweep, write_json
+from kphotoz.files import exclusive, sweep, write_json
 from kphotoz.files_in.stream import open_stream
 from kphotoz.files_in.survey_spec import SurveySpec
-from kphotoz.kernels.features import batches
 from kphotoz.models import check_input
-from kphotoz.prediction import rows
 from kphotoz.prediction.place import check_place
-from kphotoz.prediction.writers import open_writer
 from kphotoz.report.shift_figure import draw_components
 from kphotoz.shift import losses, two_sample
 from kphotoz.shift.drift import feature_drift
 from kphotoz.shift.matching import match_depth, match_rows
+from kphotoz.shift.object_scores import predicted, write_scores
 from kphotoz.shift.reweighting import density_ratio, label_shift
 from kphotoz.shift.support import Support
 from kphotoz.shift.verdict import verdict
@@ -40,7 +38,9 @@ _RANGE = (0.005, 0.995)  # quantiles of redshifts between which a source has exa
 _FEWEST = 40
 _WRITTEN = ("scores.parquet", "components.png", "shift.json")
 _MOST_DRAWN = 250_000_000  # numbers of relabelled objects, 2 GB, held three times
-_SCORES = {"distance": "float64", "tail": "float64", "tail_hand_made": "float64"}
+
+
+Tables = dict[str, np.ndarray]  # features (n, feature) by view
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +160,7 @@ def compare_samples(
         }
         tell(f"Scoring {streams[1].name}")
         (out / "shift.json").unlink(missing_ok=True)  # the last of the three, when new
-        _score(model, views, supports, streams[1], out / "scores.parquet")
+        write_scores(model, views, supports, streams[1], out / "scores.parquet")
         draw_components(
             seen, asked, (streams[0].name, streams[1].name), out / "components.png"
         )
@@ -187,23 +187,23 @@ def _read(
     order = np.random.default_rng(settings.seed).permutation(len(stream))
     chosen = np.zeros(len(stream), bool)
     chosen[order[: settings.rows]] = True
-    kept, inputs = [], []
+    rows_of, chunks = [np.zeros(0, int)], []
     for start, chunk, flags in stream.chunks(_CHUNK):
         use = chosen[start : start + len(chunk)] & (flags == "")
-        kept.append(start + np.flatnonzero(use))
-        inputs.append(chunk[use])
-    kept = np.concatenate([np.zeros(0, int), *kept])
+        rows_of.append(start + np.flatnonzero(use))
+        chunks.append(chunk[use])
+    kept = np.concatenate(rows_of)
     if len(kept) < 20:
         raise InputError(
             f"Wanted: 20 usable objects or more in {stream.name}. Received: "
             f"{len(kept)} of {len(stream)} rows. Give a larger sample."
         )
-    inputs = np.concatenate(inputs)
+    inputs = np.concatenate(chunks)
     redshift = _redshifts(stream, tell)
     magnitude = _column(stream, "magnitude")
     labels = int(np.isfinite(redshift).sum())
     return _Sample(
-        inputs, _predicted(model, inputs), redshift[kept], magnitude[kept], labels
+        inputs, predicted(model, inputs), redshift[kept], magnitude[kept], labels
     )
 
 
@@ -228,28 +228,18 @@ def _redshifts(stream: Stream, tell: Callable[[str], None]) -> np.ndarray:
     return redshift
 
 
-def _predicted(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
-    if not len(inputs):
-        return np.zeros(0)
-    found = [
-        np.asarray(model.predict_on_batch(batch), np.float64)
-        for batch in batches(inputs, _CHUNK)
-    ]
-    if any(part.size != len(part) for part in found):
-        raise InputError(
-            "Wanted: a model with one redshift per object. Received: outputs of shape "
-            f"{found[0].shape}."
-        )
-    return np.concatenate([part.reshape(-1) for part in found])
-
-
-def _facts(views, samples, pairs, settings) -> dict[str, Any]:
+def _facts(
+    views: Views,
+    samples: tuple[_Sample, _Sample],
+    pairs: tuple[Tables, Tables],
+    settings: Settings,
+) -> dict[str, Any]:
     """Returns all numbers: per view, matched, per feature, on labels, on accuracy."""
     source, target = samples
-    seen, asked = pairs
-    tests = {view: _tests(seen[view], asked[view], settings) for view in seen}
-    drifts = feature_drift(seen["hand-made"], asked["hand-made"], views.names)
-    weights = density_ratio(seen["trained"], asked["trained"], seed=settings.seed)
+    old, new = pairs  # features of the source and of the target
+    tests = {view: _tests(old[view], new[view], settings) for view in old}
+    drifts = feature_drift(old["hand-made"], new["hand-made"], views.names)
+    weights = density_ratio(old["trained"], new["trained"], seed=settings.seed)
     return {
         "objects": {
             "source": len(source.z_pred),
@@ -272,15 +262,21 @@ def _shared(source: np.ndarray, target: np.ndarray) -> int:
     return sum(hash(row.tobytes()) in known for row in target)
 
 
-def _tests(source, target, settings, *, area_only: bool = False) -> dict[str, float]:
+def _tests(
+    source: np.ndarray,
+    target: np.ndarray,
+    settings: Settings,
+    *,
+    area_only: bool = False,
+) -> dict[str, float]:
     how = {"permutations": settings.permutations, "seed": settings.seed}
     area = two_sample.classifier_test(source, target, **how)
-    found = {"auc": area.statistic, "auc_p": area.p, "auc_null_95": area.null_95}
+    tests = {"auc": area.statistic, "auc_p": area.p, "auc_null_95": area.null_95}
     if area_only:
-        return found
+        return tests
     discrepancy = two_sample.mmd_test(source, target, **how)
     distance = two_sample.frechet_test(source, target, seed=settings.seed)
-    return found | {
+    return tests | {
         "mmd2": discrepancy.statistic,
         "mmd2_p": discrepancy.p,
         "frechet": distance.statistic,
@@ -289,33 +285,39 @@ def _tests(source, target, settings, *, area_only: bool = False) -> dict[str, fl
     }
 
 
-def _matched(views, samples, pairs, settings) -> dict[str, dict]:
+def _matched(
+    views: Views,
+    samples: tuple[_Sample, _Sample],
+    pairs: tuple[Tables, Tables],
+    settings: Settings,
+) -> dict[str, dict]:
     """Returns the classifier's tests again, on samples made alike in something."""
-    found = {}
+    tests = {}
     quantities = [
         np.stack([sample.magnitude, sample.redshift], axis=1) for sample in samples
     ]
     known = [np.isfinite(one).any(axis=0) for one in quantities]
     use = known[0] & known[1]
     if use.any():
-        kept = match_rows(*(one[:, use] for one in quantities), seed=settings.seed)
+        one, other = (table[:, use] for table in quantities)
+        kept = match_rows(one, other, seed=settings.seed)
         if min(map(len, kept)) >= 20:
             what = np.array(["magnitude", "redshift"])[use]
-            sides = [
+            old, new = (
                 {view: table[rows] for view, table in side.items()}
                 for side, rows in zip(pairs, kept, strict=True)
-            ]
-            found[" and ".join(what)] = _areas(*sides, settings)
+            )
+            tests[" and ".join(what)] = _areas(old, new, settings)
     alike = match_depth(samples[0].inputs, samples[1].inputs, seed=settings.seed)
-    found["depth"] = _areas(*map(views, alike), settings)
-    return found
+    tests["depth"] = _areas(views(alike[0]), views(alike[1]), settings)
+    return tests
 
 
-def _areas(seen, asked, settings) -> dict[str, dict]:
+def _areas(source: Tables, target: Tables, settings: Settings) -> dict[str, dict]:
     return {
-        view: _tests(table, asked[view], settings, area_only=True)
+        view: _tests(table, target[view], settings, area_only=True)
         | {"objects": len(table)}
-        for view, table in seen.items()
+        for view, table in source.items()
         if view in ("trained", "hand-made")
     }
 
@@ -331,9 +333,9 @@ def _labels(source: _Sample, target: _Sample) -> dict[str, Any]:
             source.redshift[known[0]], target.redshift[known[1]], method="asymp"
         )
         low, high = np.quantile(source.redshift[known[0]], _RANGE)
-        asked = target.redshift[known[1]]
+        wanted = target.redshift[known[1]]
         found |= {"ks": float(test.statistic), "p": float(test.pvalue)}
-        found["outside"] = float(np.mean((asked < low) | (asked > high)))
+        found["outside"] = float(np.mean((wanted < low) | (wanted > high)))
     usable = known[0] & np.isfinite(source.z_pred)
     varied = np.unique(source.redshift[usable]).size > 10
     if counts[0] >= losses.LEAST and varied:
@@ -346,30 +348,3 @@ def _labels(source: _Sample, target: _Sample) -> dict[str, Any]:
             name: value.tolist() for name, value in vars(estimate).items()
         }
     return found
-
-
-def _score(model, views: Views, supports, stream: Stream, path) -> None:
-    """Writes a row per object: its prediction, its distance from the source."""
-    hand_made = supports["hand-made"]
-    kinds = rows.kinds([stream]) | _SCORES
-    with atomic(path) as aside:
-        writer = open_writer(aside, kinds, len(stream), {})
-        with contextlib.closing(writer):
-            for start, chunk, flags in stream.chunks(_CHUNK):
-                use = flags == ""
-                table = views.network("trained", chunk[use])
-                values = {
-                    "z_pred": _predicted(model, chunk[use]),
-                    "distance": supports["trained"].distance(table),
-                    "tail": supports["trained"].tail(table),
-                    "tail_hand_made": hand_made.tail(
-                        views.physical("hand-made", views.hand_made(chunk[use]))
-                    ),
-                }
-                columns = {name: np.full(len(chunk), np.nan) for name in values}
-                for name, found in values.items():
-                    columns[name][use] = found
-                z_pred = columns.pop("z_pred").astype(np.float32)
-                names = [name for name in kinds if name not in _SCORES]
-                plain = rows.columns(stream, start, names, z_pred, flags)
-                writer.write(plain | columns)

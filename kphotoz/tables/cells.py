@@ -52,9 +52,9 @@ def _whole(column: np.ndarray, what: str) -> np.ndarray:
     if broken or np.any(np.abs(held) >= limit):
         values = "broken" if broken else f"too big to be exact from {limit:.0f} up"
         raise InputError(
-            f"Wanted: text or whole numbers for {what}. Received: {column.dtype}, "
-            f"floats that are {values}, which cannot hold long ids. Write the column "
-            "as integers or text."
+            f"Wanted: text or whole numbers for {what}. Received: {column.dtype} with "
+            f"floats that are {values}, which cannot hold long ids. Write the "
+            "column as integers or text."
         )
     whole = np.full(len(column), None, object)
     whole[finite] = held.astype(np.int64)
@@ -112,7 +112,8 @@ def native(column: np.ndarray) -> np.ndarray:
     if any(isinstance(cell, str | bytes) for cell in column.flat):
         return _from_text(column)
     try:
-        return np.where(np.equal(column, None), np.nan, column).astype(np.float64)
+        missing = np.equal(column, np.array(None))
+        return np.where(missing, np.nan, column).astype(np.float64)
     except (TypeError, ValueError):  # lists, structures
         return column
 

@@ -35,7 +35,7 @@ class FITSTable(Table):
         self, names: Sequence[str], size: int, start: int = 0
     ) -> Iterator[Block]:
         with self._open() as data:
-            for first in range(start, self._count, size):
+            for first in range(start, self.count(), size):
                 rows = data[first : first + size]
                 columns = {name: self._column(rows, name) for name in names}
                 yield len(rows), columns

@@ -32,7 +32,7 @@ class ParquetTable(Table):
 
         with damaged(self.path, _KIND), parquet.ParquetFile(self.path) as file:
             groups, before = _from_row(file.metadata, start)
-            left, skip = self._count - before, start - before
+            left, skip = self.count() - before, start - before
             for batch in file.iter_batches(
                 size, row_groups=groups, columns=list(names)
             ):

@@ -111,10 +111,10 @@ class ECSVTable(Table):
     def _blocks(
         self, names: Sequence[str], size: int, start: int = 0
     ) -> Iterator[Block]:
-        for first in range(start, self._count, size):
+        for first in range(start, self.count(), size):
             rows = slice(first, first + size)
             columns = {name: self._columns[name][rows] for name in names}
-            yield min(size, self._count - first), columns
+            yield min(size, self.count() - first), columns
 
 
 def _check_plain(path: pathlib.Path) -> None:

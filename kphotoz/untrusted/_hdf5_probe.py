@@ -13,6 +13,7 @@ import pathlib
 import resource
 import sys
 import zipfile
+from typing import Any
 
 import h5py
 
@@ -27,7 +28,7 @@ _ROOM = 7 << 28
 
 def main(path: str, member: str | None = None) -> None:
     with contextlib.ExitStack() as stack:
-        stream = path
+        stream: Any = path
         if member is not None:
             archive = stack.enter_context(zipfile.ZipFile(path))
             stream = stack.enter_context(archive.open(member))

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from kphotoz import metrics
 from kphotoz.errors import InputError
-from kphotoz_cli._table_spec import parse
+from kphotoz.evaluation.table_spec import parse
 from kphotoz_cli.evaluate import command
 
 N = 300

@@ -1,6 +1,7 @@
 """Readers of users' files; each gives columns whole and inputs of models in chunks."""
 
 from kphotoz.files_in.catalog_spec import CatalogSpec
+from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.files_in.readers.catalog_file import CatalogFile
 from kphotoz.files_in.readers.image_file import ImageFile
 from kphotoz.files_in.readers.source import Source
@@ -19,4 +20,7 @@ def open_survey_file(spec: SurveySpec) -> SurveyFile:
     Raises:
         InputError: the file cannot be what the spec says.
     """
-    return (CatalogFile if isinstance(spec, CatalogSpec) else ImageFile)(spec)
+    if isinstance(spec, CatalogSpec):
+        return CatalogFile(spec)
+    assert isinstance(spec, FileSpec)  # there is no third kind
+    return ImageFile(spec)

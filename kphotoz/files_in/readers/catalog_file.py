@@ -40,6 +40,7 @@ class CatalogFile(SurveyFile):
         InputError: the table cannot be what the spec says.
     """
 
+    spec: CatalogSpec
     kind, chunk = "catalog", 4096  # rows at once: our choice
     pixel_scale = zero_point = None
 
@@ -158,8 +159,9 @@ class CatalogFile(SurveyFile):
                 values, errors, ab_offset=shift, softening=spec.softenings()
             )
         else:
-            zero_points = spec.zero_points()
-            photometry = from_fluxes(values, errors, zero_points, ab_offset=shift)
+            photometry = from_fluxes(
+                values, errors, spec.zero_points(), ab_offset=shift
+            )
         flags = np.full(len(values), "", object)
         flags[wrong.any(axis=1)] = "not_positive_error"
         return photometry, flag_photometry(photometry, flags)

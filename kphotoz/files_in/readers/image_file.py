@@ -1,7 +1,7 @@
 """A user's file as its FileSpec describes it: checked, band last, in chunks."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from kphotoz.files_in.readers.survey_file import SurveyFile
 __all__ = ["MIN_SIZE", "ImageFile"]
 
 MIN_SIZE = 16  # pixels; below it the convolutional stems have nothing left; our choice
-_SUFFIXES = {".h5": HDF5Source, ".hdf5": HDF5Source, ".hdf": HDF5Source}
-_SUFFIXES |= {".npz": NPZSource}
+_SUFFIXES: dict[str, Callable[[pathlib.Path], Source]] = {
+    **dict.fromkeys((".h5", ".hdf5", ".hdf"), HDF5Source),
+    ".npz": NPZSource,
+}
 
 
 class ImageFile(SurveyFile):
@@ -34,6 +36,7 @@ class ImageFile(SurveyFile):
         InputError: the file cannot be what the spec says.
     """
 
+    spec: FileSpec
     kind, chunk = "image", 256  # rows at once: our choice
 
     def __init__(self, spec: FileSpec) -> None:
@@ -132,7 +135,7 @@ class ImageFile(SurveyFile):
                 f"Wanted: bands {','.join(given)} in {self.spec.file}. Received: "
                 f"{','.join(found)}, as the file says. Give the file's own order."
             )
-        return tuple(given or found)
+        return tuple(given or found or ())
 
     def _is_one_letter_each(self, name: str) -> bool:
         # "ugriz" for five bands, a common habit.
@@ -145,7 +148,7 @@ class ImageFile(SurveyFile):
             "band_first": first == count and second == last,
             "band_last": last == count and first == second,
         }
-        wanted = self.spec.layout
+        wanted: str = self.spec.layout
         if wanted == "auto" and self._source.layout:
             wanted = self._source.layout
         if wanted != "auto" and fits[wanted]:

@@ -4,7 +4,7 @@ import math
 import pathlib
 import sys
 import zipfile
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
@@ -31,8 +31,8 @@ class NPZSource(Source):
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
-        self._stream: IO[bytes] | None = None
         self._next = 0
+        self._stream: IO[bytes] | None = None
         with damaged(path, _KIND):
             self._file = zipfile.ZipFile(path)
         names = self._file.namelist()
@@ -58,6 +58,7 @@ class NPZSource(Source):
         with damaged(self.path, _KIND):
             if start < self._next:
                 self._rewind()
+            assert self._stream is not None  # `open_images` came first
             row = self.shape[1:]
             size = math.prod(row) * self._dtype.itemsize
             skip = (start - self._next) * size
@@ -122,7 +123,10 @@ class NPZSource(Source):
 
 
 def _take(
-    stream: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], order: str
+    stream: IO[bytes],
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    order: Literal["C", "F"],
 ) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     content = stream.read(size)

@@ -70,8 +70,8 @@ def check_magnitudes(spec: CatalogSpec, photometry: np.ndarray) -> None:
     # What noise alone measured has no magnitude; without an error all counts.
     magnitudes = np.where(flux < error, np.nan, to_magnitudes(photometry))
     medians = [_median(column) for column in magnitudes.T]
-    colours = magnitudes[:, :-1] - magnitudes[:, 1:]
-    colours = [_median(column, _ENOUGH) for column in colours.T]
+    steps = magnitudes[:, :-1] - magnitudes[:, 1:]
+    colours = [_median(column, _ENOUGH) for column in steps.T]
     low, high = _MAGNITUDES
     if all(not median < low and not median > high for median in medians):
         if all(not abs(colour) > _COLOUR for colour in colours):

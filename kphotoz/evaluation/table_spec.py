@@ -1,9 +1,13 @@
-"""A table on the command line: a path, and how its columns are called."""
+"""A table to evaluate: a path, and how its columns are called."""
 
 import dataclasses
 import pathlib
 import re
 from collections.abc import Sequence
+
+from kphotoz.errors import InputError, unknown
+
+__all__ = ["TableSpec", "parse_tables"]
 
 _KEYS = ("pred", "true", "id", "name")
 _FIELDS = re.compile(r"^(?P<path>.+?):(?P<fields>\w+=[^=]+(?:,\w+=[^=]+)*)$")
@@ -26,8 +30,6 @@ def parse(text: str) -> TableSpec:
     Raises:
         InputError: a key that is none of pred, true, id, name.
     """
-    from kphotoz.errors import unknown
-
     match = _FIELDS.match(text)
     if not match:
         path = pathlib.Path(text)
@@ -42,14 +44,12 @@ def parse(text: str) -> TableSpec:
     return TableSpec(path, **fields)
 
 
-def parse_all(texts: Sequence[str]) -> list[TableSpec]:
+def parse_tables(texts: Sequence[str]) -> list[TableSpec]:
     """Returns the specs, each with a name of its own.
 
     Raises:
         InputError: two tables have one name.
     """
-    from kphotoz.errors import InputError
-
     specs = [parse(text) for text in texts]
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
