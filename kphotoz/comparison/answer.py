@@ -2,51 +2,49 @@
 
 import math
 
+from kphotoz.metrics import Window
 from kphotoz.metrics.point import badness, improves
+from kphotoz.report.rows import Pair, Row
 
 __all__ = ["answer", "crossover"]
 
 
 def answer(
-    rows: list[dict],
-    differences: list[dict],
+    rows: list[Row],
+    differences: list[Pair],
     headline: str,
     seeds: int,
-    window: str | None = None,
+    window: Window | None = None,
 ) -> str:
     """Returns the answer for the deployment sample at the largest label fraction.
 
     A regime wins only if its paired difference from every other one is resolved and in
     its favour; otherwise the regimes that cannot be told from it are named, and those
-    that are better on the objects that both predict. `window` is the text of the
-    headline's window, None for all redshifts.
+    that are better on the objects that both predict. `window` is the headline's, None
+    for all redshifts.
     """
-    top = max(row["fraction"] for row in rows)
-    asked = {
-        row["regime"]: row
+    top = max((row.fraction for row in rows if row.fraction), default=None)
+    deployed = {
+        row.regime: row
         for row in rows
-        if row["sample"] == "deployment"
-        and row["metric"] == headline
-        and row.get("window") == window
-        and row["fraction"] in (0.0, top)
+        if row.sample == "deployment"
+        and row.metric == headline
+        and row.window == window
+        and row.fraction in (None, top)
     }
-    scores = {
-        name: row
-        for name, row in asked.items()
-        if row["value"] is not None and math.isfinite(row["value"])
-    }
+    scores = {name: row for name, row in deployed.items() if row.is_scored}
     if not scores:
         return "On the deployment sample no regime could be scored."
-    ranked = sorted(scores, key=lambda name: badness(headline, scores[name]["value"]))
+    ranked = sorted(scores, key=lambda name: badness(headline, scores[name].value))
     best = scores[ranked[0]]
-    quoted = f"{headline} {best['value']:.4f} ± {best['error']:.4f}"
+    quoted = f"{headline} {best.value:.4f} ± {best.error:.4f}"
     leads = {
         name: _leads(differences, ranked[0], name, top, headline) for name in ranked[1:]
     }
     tied = [name for name, lead in leads.items() if lead is None]
     better = [name for name, lead in leads.items() if lead is False]
     where = "On the deployment sample"
-    failed = [name for name in asked if name not in scores]
+    failed = [name for name in deployed if name not in scores]
     unscored = f"; no score for {', '.join(failed)}" if failed else ""
     if len(ranked) == 1:
         alone = "" if failed else ", the only regime,"
@@ -74,30 +72,34 @@ def _rivals(tied: list[str], ranked: list[str], seeds: int) -> str:
 
 
 def _leads(
-    differences: list[dict], first: str, other: str, fraction: float, headline: str
+    differences: list[Pair],
+    first: str,
+    other: str,
+    fraction: float | None,
+    headline: str,
 ) -> bool | None:
     """Returns whether `first` is the better on common objects, None if not resolved.
 
     Rows rank regimes on the objects that each can be scored on, which may differ.
     """
-    for d in differences:
+    for pair in differences:
         if (
-            d["resolved"]
-            and {d["a"], d["b"]} == {first, other}
-            and d.get("metric", headline) == headline
-            and d["sample"] == "deployment"
-            and d["fraction"] == fraction
+            pair.resolved
+            and pair.sides == {first, other}
+            and pair.metric == headline
+            and pair.sample == "deployment"
+            and fraction in (None, pair.fraction)
         ):
-            return improves(headline, d["value"] if d["a"] == first else -d["value"])
+            return improves(headline, pair.turned(first).value)
     return None
 
 
 def crossover(
-    rows: list[dict],
+    rows: list[Row],
     adapted: list[str],
     headline: str,
     sample: str = "target",
-    window: str | None = None,
+    window: Window | None = None,
 ) -> dict | None:
     """Returns the label count from which training from scratch beats adaptation.
 
@@ -110,7 +112,7 @@ def crossover(
         `labels` (None where adaptation leads, or from-scratch training leads, at every
         count), `points` (label count, from scratch, best adapted, its name) and `text`.
     """
-    rows = [row for row in rows if row.get("window") == window]
+    rows = [row for row in rows if row.window == window]
     points = _points(rows, adapted, headline, sample)
     if len(points) < 2:
         return None
@@ -135,28 +137,28 @@ def crossover(
 
 
 def _points(
-    rows: list[dict], adapted: list[str], headline: str, sample: str
+    rows: list[Row], adapted: list[str], headline: str, sample: str
 ) -> list[dict]:
     chosen = [
         row
         for row in rows
-        if row["sample"] == sample and row["metric"] == headline and row["fraction"] > 0
-        and row["truth"] == "label" and row["value"] is not None
-        and math.isfinite(row["value"])
-    ]  # fmt: skip
+        if (row.sample, row.truth, row.metric) == (sample, "label", headline)
+        and row.fraction
+        and row.is_scored
+    ]
     points = []
-    for fraction in sorted({row["fraction"] for row in chosen}):
-        here = {row["regime"]: row for row in chosen if row["fraction"] == fraction}
+    for fraction in sorted({row.fraction for row in chosen if row.fraction}):
+        here = {row.regime: row for row in chosen if row.fraction == fraction}
         rivals = [name for name in adapted if name in here]
         if "from_scratch" not in here or not rivals:
             continue
-        best = min(rivals, key=lambda name: badness(headline, here[name]["value"]))
+        best = min(rivals, key=lambda name: badness(headline, here[name].value))
         points.append(
             {
                 "fraction": fraction,
-                "n_labels": here["from_scratch"]["n_labels"],
-                "from_scratch": here["from_scratch"]["value"],
-                "adapted": here[best]["value"],
+                "n_labels": here["from_scratch"].n_labels,
+                "from_scratch": here["from_scratch"].value,
+                "adapted": here[best].value,
                 "best": best,
             }
         )

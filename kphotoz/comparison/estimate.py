@@ -1,28 +1,22 @@
-"""Metrics and paired differences of a comparison, as rows of its JSON."""
-
-from typing import TYPE_CHECKING
+"""Metrics and paired differences of a comparison."""
 
 import numpy as np
 
 from kphotoz import metrics
 from kphotoz.comparison.predictions import Scored
+from kphotoz.comparison.tables import Case, Tables
 from kphotoz.errors import InputError
+from kphotoz.metrics import Window
 from kphotoz.metrics.strata import in_window
 from kphotoz.recipes.schema import Evaluation
-
-if TYPE_CHECKING:
-    from kphotoz.comparison.aggregate import Tables
+from kphotoz.report.rows import Pair, Row
 
 __all__ = ["differences", "estimates", "rows"]
 
 
 def estimates(
-    chosen: Evaluation,
-    z_pred: np.ndarray,
-    scored: Scored,
-    window: metrics.Window | None,
-    facts: dict,
-) -> list[dict]:
+    chosen: Evaluation, z_pred: np.ndarray, scored: Scored, window: Window | None
+) -> list[Row]:
     """Returns one row a metric; where a window holds nobody, NaN and a note.
 
     Args:
@@ -30,9 +24,8 @@ def estimates(
         z_pred: (seeds, n) predictions.
         scored: Scored. The n objects.
         window: Window or None.
-        facts: dict. What stands in front of every row.
     """
-    found = in_window(
+    measured = in_window(
         z_pred,
         scored.z,
         chosen.metrics,
@@ -43,64 +36,62 @@ def estimates(
         draws=chosen.draws,
     )
     return [
-        {
-            **facts,
-            "window": None if window is None else str(window),
-            "metric": one.metric,
-            "value": one.value,
-            "error": one.error,
-            "n": one.n,
-            "excluded": one.excluded,
-            "flagged": one.flagged,
-            "note": one.note,
-            "seeds": len(z_pred),
-        }
-        for one in found
+        Row(
+            scored.name,
+            scored.truth,
+            one.metric,
+            one.value,
+            one.error,
+            one.n,
+            window=window,
+            excluded=one.excluded,
+            flagged=one.flagged,
+            note=one.note,
+            seeds=len(z_pred),
+            by=scored.by,
+            stratum=scored.stratum,
+        )
+        for one in measured
     ]
 
 
 def rows(
-    tables: "Tables",
-    regime: str,
-    fraction: float,
-    scored: Scored,
-    window: metrics.Window | None,
-) -> list[dict]:
+    tables: Tables, case: Case, scored: Scored, window: Window | None
+) -> list[Row]:
     """Returns the rows of one regime, label fraction, sample and window."""
-    facts = {
-        "regime": regime,
-        "fraction": fraction,
-        "n_labels": tables.label_count(regime, fraction),
-        "sample": scored.name,
-        "truth": scored.truth,
-    }
-    z_pred = tables.predictions(regime, fraction, scored)
-    return estimates(tables.recipe.evaluation, z_pred, scored, window, facts)
+    z_pred = tables.predictions(case, scored)
+    measured = estimates(tables.recipe.evaluation, z_pred, scored, window)
+    return [of_case(tables, case, row) for row in measured]
+
+
+def of_case(tables: Tables, case: Case, row: Row) -> Row:
+    """Returns a row with the names of what it is of."""
+    facts = vars(row) | {"regime": case.regime, "fraction": case.fraction}
+    return Row(**facts | {"n_labels": tables.label_count(case)})
 
 
 def differences(
-    tables: "Tables",
-    cases: list[tuple[str, float]],
+    tables: Tables,
+    cases: list[Case],
     scored: Scored,
     metric: str,
-    facts: dict,
-) -> list[dict]:
+    fraction: float,
+) -> list[Pair]:
     """Returns the paired difference of every pair of cases in the headline's window.
 
     Args:
         tables: Tables.
-        cases: list of (regime, fraction).
+        cases: of different regimes.
         scored: Scored. The objects.
         metric: str.
-        facts: dict. What stands in front of every row.
+        fraction: float. The largest of the cases.
     """
     chosen = tables.recipe.evaluation
     window = chosen.ranges[0]
-    facts = {**facts, "window": None if window is None else str(window)}
     try:
         pairs = metrics.paired_differences(
             metric,
-            {case[0]: tables.predictions(*case, scored) for case in cases},
+            {case.regime: tables.predictions(case, scored) for case in cases},
             scored.z,
             weights=scored.weights,
             groups=scored.groups,
@@ -110,14 +101,20 @@ def differences(
     except InputError:
         return []  # nobody in the window, as the rows say
     return [
-        {
-            "a": a,
-            "b": b,
-            **facts,
-            "value": one.value,
-            "error": one.error,
-            "resolved": one.resolved,
-            "n": one.n,
-        }
+        Pair(
+            a,
+            b,
+            scored.name,
+            scored.truth,
+            metric,
+            one.value,
+            one.error,
+            one.resolved,
+            fraction=fraction,
+            n=one.n,
+            window=window,
+            by=scored.by,
+            stratum=scored.stratum,
+        )
         for (a, b), one in pairs.items()
     ]

@@ -9,7 +9,7 @@ from kphotoz.recipes import Recipe
 from kphotoz.regimes import Regime
 from kphotoz.regimes.fit import digits
 
-__all__ = ["Job", "jobs"]
+__all__ = ["Job", "fractions_of", "jobs"]
 
 _LONGEST = 150  # characters of a regime in a folder's name, which can have 255 bytes
 
@@ -18,12 +18,12 @@ _LONGEST = 150  # characters of a regime in a folder's name, which can have 255 
 class Job:
     """One regime, one seed, one fraction of the target's labels, one fold.
 
-    A fraction of 0 marks a regime that sees no target label; it is run once a seed.
+    A regime that sees no target label has no fraction; it is run once a seed.
     """
 
     regime: str
     seed: int
-    fraction: float
+    fraction: float | None
     fold: int = 0
 
     @property
@@ -34,7 +34,7 @@ class Job:
             regime = regime[:_LONGEST]
             regime += "-" + hashlib.sha256(self.regime.encode()).hexdigest()[:8]
         fold = f"-k{self.fold}" if self.fold else ""
-        return f"{regime}-f{digits(self.fraction)}-s{self.seed}{fold}"
+        return f"{regime}-f{digits(self.fraction or 0.0)}-s{self.seed}{fold}"
 
 
 def jobs(recipe: Recipe, regimes: list[Regime]) -> list[Job]:
@@ -42,10 +42,13 @@ def jobs(recipe: Recipe, regimes: list[Regime]) -> list[Job]:
     planned = []
     for seed, fold in itertools.product(range(recipe.seeds), range(recipe.folds)):
         if any(r.trainable.start == "base" for r in regimes):
-            planned.append(Job("base", seed, 0.0, fold))
+            planned.append(Job("base", seed, None, fold))
         for regime in regimes:
-            fractions = recipe.fractions if regime.learns_from_target else (0.0,)
-            planned += [
-                Job(regime.name, seed, fraction, fold) for fraction in fractions
-            ]
+            fractions = fractions_of(regime, recipe)
+            planned += [Job(regime.name, seed, share, fold) for share in fractions]
     return planned
+
+
+def fractions_of(regime: Regime, recipe: Recipe) -> tuple[float | None, ...]:
+    """Returns the shares of the target's labels that a regime is run with."""
+    return recipe.fractions if regime.learns_from_target else (None,)

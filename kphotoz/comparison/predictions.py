@@ -26,6 +26,7 @@ class Scored:
         z: (count,) redshifts scored against.
         weights: (count,) or None.
         groups: (count,) int, equal for rows of one object, or None if all differ.
+        by, stratum: the column that a part is of, and which; None for the whole.
     """
 
     name: str
@@ -34,6 +35,18 @@ class Scored:
     z: np.ndarray
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
+    by: str | None = None
+    stratum: str | None = None
+
+    def part(self, mask: np.ndarray, by: str, stratum: str) -> "Scored":
+        """Returns the objects for which a mask over them holds, (count,) bool."""
+        inside = self.mask.copy()
+        inside[inside] = mask
+        weights = None if self.weights is None else self.weights[mask]
+        groups = None if self.groups is None else self.groups[mask]
+        return Scored(
+            self.name, self.truth, inside, self.z[mask], weights, groups, by, stratum
+        )
 
 
 def read_jobs(out: pathlib.Path, jobs: Sequence[Job]) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pathlib
+from typing import Any
 
 from kphotoz import backend, recipes
 from kphotoz.comparison import base_cache
@@ -141,7 +142,7 @@ def _needs(job: Job, regime: Regime, recipe: Recipe) -> set[Job]:
 
 
 def _base_of(job: Job) -> Job:
-    return Job("base", job.seed, 0.0, job.fold)
+    return Job("base", job.seed, None, job.fold)
 
 
 def _work_apart(job: Job, regime: Regime, recipe: Recipe, out: pathlib.Path) -> str:
@@ -213,7 +214,7 @@ def _searched(
 ) -> tuple[Result, Training]:
     """Runs a job; the first seed tries the grid, the others take its choice."""
     grid = _grid(regime, experiment.recipe)
-    arguments = {
+    arguments: dict[str, Any] = {
         "seed": job.seed,
         "fraction": job.fraction or 1.0,
         "base": base / "model.keras",
@@ -233,6 +234,7 @@ def _searched(
             result = run(regime, experiment, settings=settings, **arguments)
         if best is None or result.score < best[0].score:
             best = result, settings
+    assert best is not None  # a grid has one point at least
     return best
 
 

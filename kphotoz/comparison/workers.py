@@ -86,7 +86,9 @@ def run_apart(
     Raises:
         InputError: a process was killed.
     """
-    waiting, ended, running = list(planned), set(), {}
+    waiting = list(planned)
+    ended: set[Job] = set()
+    running: dict[futures.Future, Job] = {}
     with processes(count) as pool:
         try:
             while waiting or running:

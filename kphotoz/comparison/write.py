@@ -7,10 +7,11 @@ import pathlib
 import numpy as np
 
 from kphotoz import report
-from kphotoz.comparison.aggregate import Tables, collect
+from kphotoz.comparison.aggregate import collect
 from kphotoz.comparison.answer import answer, crossover
 from kphotoz.comparison.remarks import remarks
 from kphotoz.comparison.strata import missing_columns
+from kphotoz.comparison.tables import Tables
 from kphotoz.comparison.workers import processes
 from kphotoz.files import write_json
 from kphotoz.recipes import Recipe
@@ -42,13 +43,14 @@ def summarize(
         r.name for r in regimes if r.trainable.start == "base" and r.learns_from_target
     ]
     forests = [r.name for r in regimes if r.trainable.moves == "forest"]
-    window = found["windows"][0]
-    pair = found["rows"], found["differences"], headline
+    window, rows, pairs = found.windows[0], found.rows, found.differences
     comparison = {
         "title": recipe.title,
         "command": command,
-        "answer": answer(*pair, recipe.seeds, window),
-        "remarks": remarks(*pair, adapted=adapted, forests=forests, window=window),
+        "answer": answer(rows, pairs, headline, recipe.seeds, window),
+        "remarks": remarks(
+            rows, pairs, headline, adapted=adapted, forests=forests, window=window
+        ),
         "notes": [
             *experiment.notes,
             *_notes(recipe, regimes, weights),
@@ -60,9 +62,9 @@ def summarize(
         "regimes": {regime.name: regime.description for regime in regimes},
         "fractions": list(recipe.fractions),
         "seeds": recipe.seeds,
-        **found,
+        **found.as_dict(),
         "published": recipe.published,
-        "crossover": crossover(found["rows"], adapted, headline, window=window),
+        "crossover": crossover(rows, adapted, headline, window=window),
         "licences": _licences(experiment),
     }
     _write(comparison, tables, out)
@@ -150,14 +152,13 @@ def _samples(tables: Tables, experiment: Experiment) -> dict[str, dict]:
         "both": "test splits of source and target",
         "deployment": f"the {recipe.deployment.sample}'s test split",
     }
-    first = next(iter(tables.tables.values()))
     return {
         scored.name: {
             "n": int(scored.mask.sum()),
             "truth": scored.truth,
             "description": words[scored.name],
             "magnitude": report.magnitude_facts(
-                first["magnitude"][scored.mask],
+                tables.first["magnitude"][scored.mask],
                 _magnitude_band(experiment, scored.name),
             ),
         }
@@ -193,12 +194,13 @@ def _predictions(tables: Tables) -> dict[str, np.ndarray]:
     parts: list[dict[str, np.ndarray]] = []
     where = tables.recipe.deployment.sample
     weights = next((s.weights for s in tables.samples if s.name == "deployment"), None)
-    for (regime, fraction, seed), table in tables.tables.items():
+    for (case, seed), table in tables.tables.items():
         n = len(table["id"])
         weight = np.ones(n)
         if weights is not None:
             weight[table["sample"] == where] = weights
-        facts = {"regime": regime, "seed": seed, "fraction": fraction}
-        facts = {key: np.full(n, value) for key, value in facts.items()}
-        parts.append({**facts, **table, "weight": weight})
+        fraction = case.fraction or 0.0
+        facts = {"regime": case.regime, "seed": seed, "fraction": fraction}
+        columns = {key: np.full(n, value) for key, value in facts.items()}
+        parts.append({**columns, **table, "weight": weight})
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -20,7 +20,7 @@ def binned(
     metric: str,
     z_pred: np.ndarray,
     z_true: np.ndarray,
-    edges: Sequence[float],
+    edges: Sequence[float] | np.ndarray,
     by: str | np.ndarray,
     *,
     name: str | None = None,

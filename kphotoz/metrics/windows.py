@@ -1,6 +1,7 @@
 """A range of redshift in which a metric is taken, and which redshift it cuts on."""
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Window:
     high: float
     on: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.low < self.high:
             raise InputError(
                 "Wanted: a window with low < high. "
@@ -37,6 +38,21 @@ class Window:
 
     def __str__(self) -> str:
         return f"{self.low:g} < {self.on} ≤ {self.high:g}"
+
+    @classmethod
+    def read(cls, text: str) -> "Window":
+        """Returns the window of what `str` made of one.
+
+        Raises:
+            InputError: it is none such.
+        """
+        try:
+            low, on, high = re.split(" < | ≤ ", text)
+            return cls(float(low), float(high), on)
+        except ValueError:
+            raise InputError(
+                f"Wanted: a window such as 0.3 < z_true ≤ 1.5. Received: {text!r}."
+            ) from None
 
     @classmethod
     def parse(cls, text: str, on: str) -> "Window":

@@ -240,12 +240,12 @@ class Experiment:
             for split, fewest in _FEWEST.items()
         )
 
-    def label_count(self, fraction: float, seed: int = 0) -> int:
+    def label_count(self, fraction: float | None, seed: int = 0) -> int:
         """Returns the target labels used at a fraction, validation included.
 
-        With folds those of the first one.
+        With folds those of the first one; none for None.
         """
-        if fraction == 0:
+        if fraction is None:
             return 0
         if self.recipe.folds > 1 and self.fold is None:
             return self.folds[0].label_count(fraction, seed)

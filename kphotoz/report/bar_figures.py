@@ -3,6 +3,7 @@
 import math
 import pathlib
 
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -15,7 +16,7 @@ from kphotoz.report.canvas import (
     requirements,
     save,
 )
-from kphotoz.report.content import Content, finite
+from kphotoz.report.content import Content
 from kphotoz.report.style import axis_label, better, factor, look
 
 __all__ = ["bars", "forgetting"]
@@ -73,12 +74,12 @@ def _samples(content: Content) -> list[str]:
 
 
 def _titled(content: Content, sample: str) -> str:
-    rows = [row for row in content.rows if row["sample"] == sample]
-    rows = [row for row in rows if row.get("window") == content.windows[0]]
-    return f"{sample}, N = {max(row['n'] for row in rows):,}"
+    rows = [row for row in content.rows if row.sample == sample]
+    rows = [row for row in rows if row.window == content.windows[0]]
+    return f"{sample}, N = {max(row.n for row in rows):,}"
 
 
-def _bar_panel(axes, content: Content, metric: str, sample: str) -> None:
+def _bar_panel(axes: Axes, content: Content, metric: str, sample: str) -> None:
     truths = [truth for name, truth in content.cases if name == sample]
     height = 0.8 / len(truths)
     for place, regime in enumerate(content.regimes):
@@ -87,8 +88,7 @@ def _bar_panel(axes, content: Content, metric: str, sample: str) -> None:
             row = content.row(regime, sample, truth, metric)
             if row is None:
                 continue
-            value = finite(row["value"]) * factor(metric)
-            error = finite(row["error"]) * factor(metric)
+            value, error = row.value * factor(metric), row.error * factor(metric)
             face = colour if truth == "z_true" else "white"
             y = place + (i - 0.5 * (len(truths) - 1)) * height
             axes.barh(y, value, 0.86 * height, fc=face, ec=colour, lw=1.1)
@@ -130,8 +130,15 @@ def forgetting(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str]
     return path, caption
 
 
-def _change(axes, place, found, name, regimes, metric) -> None:
-    value, error, resolved = found
+def _change(
+    axes: Axes,
+    place: int,
+    change: tuple[float, float, bool],
+    name: str,
+    regimes: list[str],
+    metric: str,
+) -> None:
+    value, error, resolved = change
     colour, marker = look(name, regimes)
     face = colour if resolved or marker == "x" else "white"
     axes.errorbar(
@@ -148,20 +155,16 @@ def _change(axes, place, found, name, regimes, metric) -> None:
 
 def _changes(content: Content, truth: str) -> dict[str, tuple[float, float, bool]]:
     """Returns regime -> (change, error, resolved) from zero_shot on the source."""
-    found = {}
+    changes = {}
     for one in content.differences:
-        here = (one["sample"], one["truth"], one["metric"])
-        pair = (one["a"], one["b"])
-        if here != ("source", truth, content.headline) or "zero_shot" not in pair:
+        here = (one.sample, one.truth, one.metric)
+        if here != ("source", truth, content.headline) or "zero_shot" not in one.sides:
             continue
-        other = one["b"] if one["a"] == "zero_shot" else one["a"]
         # Only at the largest fraction, which those that learn nothing share.
-        pairs = [d for d in content.differences if {d["a"], d["b"]} == set(pair)]
-        largest = max(d.get("fraction") or 0.0 for d in pairs)
-        if (one.get("fraction") or 0.0) != largest:
-            continue
-        sign = -1.0 if one["a"] == "zero_shot" else 1.0
-        value, error = sign * finite(one["value"]), finite(one["error"])
-        if math.isfinite(value) and math.isfinite(error):
-            found[other] = (value, error, bool(one["resolved"]))
-    return found
+        pairs = [d for d in content.differences if d.sides == one.sides]
+        if (one.fraction or 0.0) == max(d.fraction or 0.0 for d in pairs):
+            other = one.b if one.a == "zero_shot" else one.a
+            change = one.turned(other)
+            if math.isfinite(change.value) and math.isfinite(change.error):
+                changes[other] = (change.value, change.error, change.resolved)
+    return changes

@@ -3,13 +3,16 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kphotoz.files import atomic
+from kphotoz.metrics import Window
 from kphotoz.metrics.point import RATES, SIGNED
 from kphotoz.report.requirements import REQUIREMENTS, Requirement
 from kphotoz.report.style import factor, look
@@ -25,7 +28,7 @@ __all__ = [
 ]
 
 GREY = "#8A8A8A"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
@@ -63,11 +66,20 @@ def save(drawn: Figure, path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def errorbar(axes, x, y, error, regime: str, regimes: list[str], **options) -> None:
+def errorbar(
+    axes: Axes,
+    x: Any,
+    y: Any,
+    error: Any,
+    regime: str,
+    regimes: list[str],
+    **options: Any,
+) -> None:
     """Draws points of a regime with errors, in its colour and marker."""
     colour, marker = look(regime, regimes)
     size = 8 if marker == "*" else 5
     error = np.where(np.isfinite(error), error, 0.0)
+    style: dict[str, Any]
     style = {"color": colour, "marker": marker, "markersize": size, "lw": 1.2}
     style |= {"capsize": 0, "elinewidth": 1.0, "label": plain(regime)}
     axes.errorbar(x, y, yerr=error, **(style | options))
@@ -79,7 +91,7 @@ def plain(name: str) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def legend(drawn: Figure, axes, **options) -> None:
+def legend(drawn: Figure, axes: Any, **options: Any) -> None:
     """Puts one legend for the whole figure below it, as many columns as there is room.
 
     Args:
@@ -87,24 +99,28 @@ def legend(drawn: Figure, axes, **options) -> None:
         axes: one or several axes; a name that several have is shown once.
         options: of matplotlib.
     """
-    found = {}
+    named: dict[str, Any] = {}
     for one in np.atleast_1d(axes).flat:
         handles, names = one.get_legend_handles_labels()
-        found |= dict(zip(names, handles, strict=True))
-    if not found:
+        named |= dict(zip(names, handles, strict=True))
+    if not named:
         return
-    width = 0.5 + 0.075 * max(map(len, found))  # inches of one entry
-    columns = max(1, min(len(found), int(drawn.get_figwidth() / width)))
+    width = 0.5 + 0.075 * max(map(len, named))  # inches of one entry
+    columns = max(1, min(len(named), int(drawn.get_figwidth() / width)))
     drawn.legend(
-        found.values(), found, loc="outside lower center", ncols=columns, **options
+        list(named.values()),
+        list(named),
+        loc="outside lower center",
+        ncols=columns,
+        **options,
     )
 
 
 def requirements(
-    axes,
+    axes: Axes,
     metric: str,
     sample: dict,
-    window: str | None,
+    window: Window | None,
     name: str = "",
     vertical: bool = False,
 ) -> list[tuple[Requirement, str, str, str]]:
@@ -117,7 +133,7 @@ def requirements(
         axes: of matplotlib.
         metric: str.
         sample: dict with "magnitude", as `magnitude_facts` gives it.
-        window: text of the window of the numbers, or None.
+        window: Window of the numbers, or None.
         name: str. The sample's name, where a figure has several.
         vertical: bool. The metric is along x.
     """

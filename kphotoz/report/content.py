@@ -1,33 +1,40 @@
 """A comparison as the tables, figures and page read it: ordered, gaps allowed."""
 
-import math
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 
+from kphotoz.metrics import Window
 from kphotoz.metrics.groups import number_groups
 from kphotoz.metrics.point import badness
+from kphotoz.report.rows import Cost, Pair, Row
 from kphotoz.report.style import SAMPLES
 
 __all__ = ["Content", "Panel"]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Panel:
     """Predictions of every regime on one sample, against one reference.
 
     Attributes:
         z: (n,) reference redshifts.
         preds: dict regime -> (seeds, n) predictions at its largest label fraction.
-        magnitude: (n,) or None.
+        magnitude: (n,) [mag], NaN where unknown.
         weights: (n,) or None.
         label, truth: (n,) labels and true redshifts, NaN where there are none.
         groups: (n,) int, equal for rows of one object, or None if all differ.
     """
 
-    def __init__(self, z, preds, magnitude, weights, label, truth, groups=None) -> None:
-        self.z, self.preds, self.weights, self.groups = z, preds, weights, groups
-        self.magnitude, self.label, self.truth = magnitude, label, truth
+    z: np.ndarray
+    preds: dict[str, np.ndarray]
+    magnitude: np.ndarray
+    weights: np.ndarray | None
+    label: np.ndarray
+    truth: np.ndarray
+    groups: np.ndarray | None = None
 
 
 class Content:
@@ -39,24 +46,27 @@ class Content:
 
     def __init__(self, comparison: Mapping[str, Any]) -> None:
         self.raw = comparison
-        self.rows = list(comparison.get("rows") or [])
-        self.costs = list(comparison.get("costs") or [])
+        self.rows = list(map(Row.read, comparison.get("rows") or []))
+        self.costs = list(map(Cost.read, comparison.get("costs") or []))
         self.samples = dict(comparison.get("samples") or {})
         described = dict(comparison.get("regimes") or {})
-        self.regimes = _ordered([*(r["regime"] for r in self.rows), *described])
+        self.regimes = _ordered([*(row.regime for row in self.rows), *described])
         self.described = described
-        self.metrics = _ordered(row["metric"] for row in self.rows)
-        self.windows = _ordered(row.get("window") for row in self.rows) or [None]
-        self._index = {_key(row): row for row in self.rows}
-        pairs = comparison.get("differences") or []
-        self.differences = [d for d in pairs if d["metric"] == self.headline]
-        self.more_differences = [d for d in pairs if d["metric"] != self.headline]
-        self.strata = list(comparison.get("strata") or [])
-        self.strata_differences = list(comparison.get("strata_differences") or [])
-        self.floors = {
-            (one["sample"], one["metric"]): one
-            for one in comparison.get("floors") or []
+        self.metrics = _ordered(row.metric for row in self.rows)
+        self.windows = _ordered(row.window for row in self.rows) or [None]
+        self._index = {
+            (x.regime, x.fraction, x.sample, x.truth, x.metric, x.window): x
+            for x in self.rows
         }
+        pairs = list(map(Pair.read, comparison.get("differences") or []))
+        self.differences = [d for d in pairs if d.metric == self.headline]
+        self.more_differences = [d for d in pairs if d.metric != self.headline]
+        self.strata = list(map(Row.read, comparison.get("strata") or []))
+        self.strata_differences = list(
+            map(Pair.read, comparison.get("strata_differences") or [])
+        )
+        floors = map(Row.read, comparison.get("floors") or [])
+        self.floors = {(one.sample, one.metric): one for one in floors}
 
     def text(self, key: str, default: str = "") -> str:
         """Returns a part of the comparison as text."""
@@ -64,14 +74,14 @@ class Content:
         return default if value is None else str(value)
 
     @property
-    def headline(self) -> str | None:
-        """The metric that figures and the answer are about."""
+    def headline(self) -> str:
+        """The metric that figures and the answer are about; "" without any."""
         recipe = self.raw.get("recipe") or {}
         evaluation = recipe.get("evaluation") or {}
         for name in (evaluation.get("headline"), "nmad", *self.metrics):
             if name in self.metrics:
                 return name
-        return None
+        return ""
 
     @property
     def window(self) -> str:
@@ -81,18 +91,18 @@ class Content:
     @property
     def cases(self) -> list[tuple[str, str]]:
         """Samples with what they are scored against: deployment first, truth first."""
-        found = _ordered((row["sample"], row["truth"]) for row in self.rows)
+        found = _ordered((row.sample, row.truth) for row in self.rows)
         rank = {name: place for place, name in enumerate(SAMPLES)}
         return sorted(found, key=lambda c: (rank.get(c[0], 99), c[1] != "z_true"))
 
-    def fractions(self, regime: str) -> list[float]:
-        """Returns the label fractions of a regime, ascending."""
-        found = {_fraction(row) for row in self.rows if row["regime"] == regime}
-        return sorted(found)
+    def fractions(self, regime: str) -> list[float | None]:
+        """Returns the label fractions of a regime, ascending; None: it learns none."""
+        fractions = {row.fraction for row in self.rows if row.regime == regime}
+        return sorted(fractions, key=lambda x: x or 0.0)
 
-    def largest(self, regime: str) -> float:
-        """Returns the largest label fraction of a regime, 0 if it learns from none."""
-        return max(self.fractions(regime), default=0.0)
+    def largest(self, regime: str) -> float | None:
+        """Returns the largest label fraction of a regime, None if it learns none."""
+        return (self.fractions(regime) or [None])[-1]
 
     def row(
         self,
@@ -100,26 +110,25 @@ class Content:
         sample: str,
         truth: str,
         metric: str,
-        fraction: float | None = None,
-        window: str | None = "",
-    ) -> dict | None:
+        fraction: float | None | Literal["largest"] = "largest",
+        window: Window | None | Literal["headline"] = "headline",
+    ) -> Row | None:
         """Returns one row, or None.
 
         By default at the regime's largest fraction and in the headline's window.
         """
-        if fraction is None:
-            fraction = self.largest(regime)
-        window = self.windows[0] if window == "" else window
-        return self._index.get((regime, fraction, sample, truth, metric, window))
+        used = self.largest(regime) if fraction == "largest" else fraction
+        cut = self.windows[0] if window == "headline" else window
+        return self._index.get((regime, used, sample, truth, metric, cut))
 
     def ranked(self, sample: str, truth: str) -> list[str]:
         """Returns the regimes with a finite headline value, best first."""
         values = {}
         for regime in self.regimes:
             row = self.row(regime, sample, truth, self.headline)
-            if row and math.isfinite(finite(row["value"])):
-                values[regime] = badness(self.headline, row["value"])
-        return sorted(values, key=values.get)
+            if row and row.is_scored:
+                values[regime] = badness(self.headline, row.value)
+        return sorted(values, key=lambda regime: values[regime])
 
     def panel(
         self, predictions: Mapping[str, np.ndarray], sample: str, truth: str
@@ -159,7 +168,9 @@ class Content:
             groups = number_groups(chosen["group"][first])
         return Panel(z, preds, magnitude, weights, label, true, groups)
 
-    def _models(self, columns, regime):
+    def _models(
+        self, columns: dict[str, np.ndarray], regime: str
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Returns (seeds, n) predictions in the order of ids, and the first rows."""
         mine = np.asarray(columns["regime"]).astype(str) == regime
         if "fraction" in columns and mine.any():
@@ -176,11 +187,6 @@ class Content:
         return np.stack([pred[row] for row in rows]), rows[0]
 
 
-def finite(value: Any) -> float:
-    """Returns a float, NaN for None: JSON has no NaN."""
-    return float("nan") if value is None else float(value)
-
-
 def excluded(value: Any) -> str:
     """Returns counted reasons of a row in words; "" for none."""
     if isinstance(value, Mapping):
@@ -188,26 +194,16 @@ def excluded(value: Any) -> str:
     return f"{value} unusable" if value else ""
 
 
-def _numbers(columns, key, rows):
+def _numbers(columns: dict[str, np.ndarray], key: str, rows: np.ndarray) -> np.ndarray:
     if key not in columns:
         return np.full(rows.size, np.nan)
     return np.asarray(columns[key], np.float64)[rows]
 
 
-def _fraction(row: Mapping[str, Any]) -> float:
-    value = finite(row.get("fraction"))
-    return value if math.isfinite(value) else 0.0
-
-
-def _key(row):
-    place = row["regime"], _fraction(row), row["sample"], row["truth"]
-    return (*place, row["metric"], row.get("window"))
-
-
-def window_words(window: str | None) -> str:
+def window_words(window: Window | None) -> str:
     """Returns a window in words."""
-    return window or "all redshifts, no window"
+    return "all redshifts, no window" if window is None else str(window)
 
 
-def _ordered(values) -> list:
+def _ordered(values: Iterable) -> list:
     return list(dict.fromkeys(values))

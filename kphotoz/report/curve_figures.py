@@ -2,12 +2,14 @@
 
 import math
 import pathlib
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from kphotoz.report.canvas import errorbar, figure, legend, plain, save
-from kphotoz.report.content import Content, finite
+from kphotoz.report.content import Content
 from kphotoz.report.style import (
     axis_label,
     better,
@@ -30,8 +32,8 @@ _STRONG = 7
 
 def fractions(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | None:
     """Draws the metric against the number of labels, or returns None with one only."""
-    counts = {row.get("n_labels") for row in content.rows if row.get("fraction")}
-    if len(counts - {None, 0}) < 2:
+    counts = sorted({x.n_labels for x in content.rows if x.fraction and x.n_labels})
+    if len(counts) < 2:
         return None
     metric, cases = content.headline, _fraction_cases(content)
     with figure(max(3.9 * len(cases), 6.5) + 0.4, 4.6) as drawn:
@@ -43,7 +45,7 @@ def fractions(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] 
             axes.set(xscale="log", title=sample_words(*case))
             axes.set(xlabel="target labels used", ylabel=axis_label(metric))
             axes.grid()
-            axes.set_xticks(_apart(sorted(counts - {None, 0})))
+            axes.set_xticks(_apart(counts))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
             axes.xaxis.set_minor_locator(NullLocator())
             _mark_crossover(axes, content, case)
@@ -86,33 +88,37 @@ def _apart(counts: list[int]) -> list[int]:
     return kept[::-1]
 
 
-def _fraction_line(axes, content, regime, case, strong) -> None:
+def _fraction_line(
+    axes: Axes, content: Content, regime: str, case: tuple[str, str], strong: bool
+) -> None:
     metric = content.headline
     colour, marker = look(regime, content.regimes)
+    thin: dict[str, Any]
     thin = {} if strong else {"lw": 0.8, "alpha": 0.55, "markersize": 3}
-    rows = [content.row(regime, *case, metric, f) for f in content.fractions(regime)]
-    rows = [row for row in rows if row and math.isfinite(finite(row["value"]))]
+    held = [content.row(regime, *case, metric, f) for f in content.fractions(regime)]
+    rows = [row for row in held if row and row.is_scored]
     if not rows:
         return
-    if not any(row.get("fraction") for row in rows):
-        value = rows[0]["value"] * factor(metric)
+    if not any(row.fraction for row in rows):
+        value = rows[0].value * factor(metric)
         options = {"lw": 1.2} | thin
         options.pop("markersize", None)
         axes.axhline(value, color=colour, ls="--", label=plain(regime), **options)
         return
-    rows = [row for row in rows if row.get("n_labels")]
-    x = [row["n_labels"] for row in rows]
-    y = factor(metric) * np.array([row["value"] for row in rows])
-    error = factor(metric) * np.array([finite(row["error"]) for row in rows])
+    rows = [row for row in rows if row.n_labels]
+    x = np.array([row.n_labels for row in rows], np.float64)
+    y = factor(metric) * np.array([row.value for row in rows])
+    error = factor(metric) * np.array([row.error for row in rows])
     if strong:
         low, high = y - np.nan_to_num(error), y + np.nan_to_num(error)
         axes.fill_between(x, low, high, color=colour, alpha=0.14, lw=0)
     size = 8 if marker == "*" else 5
+    style: dict[str, Any]
     style = {"color": colour, "marker": marker, "markersize": size, "lw": 1.3}
     axes.plot(x, y, label=plain(regime), **(style | thin))
 
 
-def _mark_crossover(axes, content, case) -> None:
+def _mark_crossover(axes: Axes, content: Content, case: tuple[str, str]) -> None:
     crossover = content.raw.get("crossover") or {}
     labels = crossover.get("labels")
     if labels and crossover.get("sample", "target") == case[0]:
@@ -124,7 +130,8 @@ def _mark_crossover(axes, content, case) -> None:
 
 def costs(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | None:
     """Draws the headline metric against costs, or returns None without costs."""
-    shown = [k for k in _COSTS if any(c.get(k) is not None for c in content.costs)]
+    known = [k for x in content.costs for k, v in vars(x).items() if v is not None]
+    shown = [key for key in _COSTS if key in known]
     if not shown or not content.cases:
         return None
     metric, case = content.headline, content.cases[0]
@@ -145,14 +152,15 @@ def costs(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str] | No
     return path, caption
 
 
-def _cost_panel(axes, content, case, metric, key) -> None:
+def _cost_panel(
+    axes: Axes, content: Content, case: tuple[str, str], metric: str, key: str
+) -> None:
     points = {}
     for cost in content.costs:
-        name, value = cost["regime"], cost.get(key)
+        name, value = cost.regime, getattr(cost, key)
         row = content.row(name, *case, metric)
-        last = (cost.get("fraction") or 0.0) == content.largest(name)
-        if value is not None and row and last:
-            y, error = (factor(metric) * finite(row[k]) for k in ("value", "error"))
+        if value is not None and row and cost.fraction == content.largest(name):
+            y, error = factor(metric) * row.value, factor(metric) * row.error
             points[name] = (value, y, error)
     positive = [value for value, _, _ in points.values() if value > 0] or [1.0]
     nothing = min(positive) / 6  # where zero stands on a logarithmic axis
@@ -170,7 +178,9 @@ def _cost_panel(axes, content, case, metric, key) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _join_families(axes, content, points) -> None:
+def _join_families(
+    axes: Axes, content: Content, points: dict[str, tuple[float, float, float]]
+) -> None:
     """Joins the variants of a sweep by a thin line, in the order of their cost."""
     families: dict[str, list] = {}
     for name, (value, y, _) in points.items():

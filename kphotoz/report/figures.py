@@ -10,7 +10,7 @@ import numpy as np
 
 from kphotoz.files import write_json
 from kphotoz.report import bar_figures, curve_figures, redshift_figures
-from kphotoz.report.content import Content, finite
+from kphotoz.report.content import Content, Panel
 
 __all__ = ["CAPTIONS", "write_figures"]
 
@@ -68,16 +68,22 @@ def _call(draw: Callable) -> tuple[pathlib.Path, str] | None:
     return draw()
 
 
-def _panel(content: Content, predictions, case: tuple[str, str]):
+def _panel(
+    content: Content,
+    predictions: Mapping[str, np.ndarray] | None,
+    case: tuple[str, str],
+) -> Panel | None:
     """Returns the predictions on a sample, None where nothing can be drawn of it."""
     panel = content.panel(predictions, *case) if predictions else None
     return panel if panel is not None and np.isfinite(panel.z).any() else None
 
 
-def _bars(content: Content, metric: str, path: pathlib.Path):
+def _bars(
+    content: Content, metric: str, path: pathlib.Path
+) -> tuple[pathlib.Path, str]:
     floors = {
-        sample: finite(one["value"])
+        sample: one.value
         for (sample, name), one in content.floors.items()
-        if name == metric and np.isfinite(finite(one["value"]))
+        if name == metric and one.is_scored
     }
     return bar_figures.bars(content, metric, floors, path)

@@ -20,13 +20,13 @@ from kphotoz.report.markup import (
     regime_cell,
     value_cell,
 )
+from kphotoz.report.rows import Pair
 from kphotoz.report.sections import floor_rows, other_windows, published, strata
 from kphotoz.report.style import DZ, definition, heading, number, sample_words
 from kphotoz.report.terminal_tables import (
     cost_cells,
     counted,
     headline_differences,
-    turned,
     verdict,
 )
 from kphotoz.untrusted import parse_json
@@ -114,13 +114,13 @@ def _results(content: Content, sample: str, truth: str) -> str:
         if first is None:
             continue
         held += [row for row in line if row]
-        labels = first.get("n_labels")
+        labels = first.n_labels
         cells = [regime_cell(content, regime), "" if labels is None else f"{labels:,}"]
         rows.append(cells + [value_cell(row) for row in line])
     if truth == "z_true":
         rows += floor_rows(content, sample)
     words = content.samples.get(sample, {}).get("description", "")
-    sizes = [row["n"] for row in held] or [0]
+    sizes = [row.n for row in held] or [0]
     size = " to ".join(f"{n:,}" for n in sorted({min(sizes), max(sizes)}))
     note = f"N = {size}; window: {escaped(content.window)}."
     note += f" Sample: {escaped(words)}." if words else ""
@@ -178,7 +178,7 @@ def _differences(content: Content) -> str:
     chosen = headline_differences(content)
     if not chosen:
         return ""
-    words = sample_words(chosen[0]["sample"], chosen[0]["truth"])
+    words = sample_words(chosen[0].sample, chosen[0].truth)
     return (
         f"<h2>Paired differences: {escaped(words)}</h2>"
         '<p class="dim">The same objects and seeds on both sides. An ordering is '
@@ -195,13 +195,13 @@ def _differences(content: Content) -> str:
     )
 
 
-def _matrix(content: Content, chosen: Sequence[Mapping[str, Any]]) -> str:
+def _matrix(content: Content, chosen: Sequence[Pair]) -> str:
     """Returns the differences as a triangle of regimes, best first."""
-    ranked = content.ranked(chosen[0]["sample"], chosen[0]["truth"])
+    ranked = content.ranked(chosen[0].sample, chosen[0].truth)
     names = ranked + [name for name in content.regimes if name not in ranked]
-    sides = {name for one in chosen for name in (one["a"], one["b"])}
+    sides = {name for one in chosen for name in one.sides}
     names = [name for name in names if name in sides]
-    pairs = {frozenset((one["a"], one["b"])): one for one in chosen}
+    pairs = {one.sides: one for one in chosen}
     rows = []
     for i, row in enumerate(names[1:], 1):
         cells = [regime_cell(content, row)]
@@ -213,27 +213,27 @@ def _matrix(content: Content, chosen: Sequence[Mapping[str, Any]]) -> str:
     return html_table(head, rows)
 
 
-def _difference_cell(one: Mapping[str, Any], row: str) -> str:
-    one = turned(one, row)
-    text = escaped(number(one["metric"], one["value"], one["error"]))
-    if one["resolved"]:
+def _difference_cell(one: Pair, row: str) -> str:
+    one = one.turned(row)
+    text = escaped(number(one.metric, one.value, one.error))
+    if one.resolved:
         return f"<strong>{text}</strong>"
     return f'<span class="dim" title="not resolved">{text}</span>'
 
 
-def _difference_table(content: Content, chosen: Sequence[Mapping[str, Any]]) -> str:
+def _difference_table(content: Content, chosen: Sequence[Pair]) -> str:
     head = ["a", "b", "sample", "verdict", "labels used", "metric", "a − b"]
     rows = []
     for one in chosen:
         rows.append(
             [
-                regime_cell(content, one["a"]),
-                regime_cell(content, one["b"]),
-                escaped(sample_words(one["sample"], one["truth"])),
+                regime_cell(content, one.a),
+                regime_cell(content, one.b),
+                escaped(sample_words(one.sample, one.truth)),
                 escaped(verdict(one)),
-                f"{one.get('fraction') or 0:.0%}",
-                escaped(heading(one["metric"])),
-                escaped(number(one["metric"], one["value"], one["error"])),
+                f"{one.fraction or 0:.0%}",
+                escaped(heading(one.metric)),
+                escaped(number(one.metric, one.value, one.error)),
             ]
         )
     return html_table(head, rows, text=4)
@@ -253,12 +253,15 @@ def _all_fractions(content: Content) -> str:
                     content.row(regime, sample, truth, m, fraction)
                     for m in content.metrics
                 ]
-                labels = next((r.get("n_labels") for r in line if r), None)
+                labels = next((r.n_labels for r in line if r), None)
                 cells = [
                     regime_cell(content, regime),
                     escaped(sample_words(sample, truth)),
                 ]
-                cells += [f"{fraction:.1%}", "" if labels is None else f"{labels:,}"]
+                cells += [
+                    f"{fraction or 0:.1%}",
+                    "" if labels is None else f"{labels:,}",
+                ]
                 rows.append(cells + [value_cell(row) for row in line])
     words = f"<p>{escaped(crossover['text'])}</p>" if crossover.get("text") else ""
     inner = html_table(head, rows, text=2)
@@ -271,7 +274,7 @@ def _costs(content: Content) -> str:
     head = ["regime", "labels used", "trainable parameters", "stored"]
     head += ["examples seen", "time [s]", "peak memory [GiB]"]
     rows = [
-        [regime_cell(content, cost["regime"]), *map(escaped, cost_cells(cost))]
+        [regime_cell(content, cost.regime), *map(escaped, cost_cells(cost))]
         for cost in content.costs
     ]
     return f"<h2>Cost of one model</h2>{html_table(head, rows)}"

@@ -1,10 +1,11 @@
 """Pieces of HTML of which the page is made; every text that enters one is escaped."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kphotoz.report.content import Content
+from kphotoz.report.rows import Row
 from kphotoz.report.style import look, number
 
 __all__ = ["details", "escaped", "html_table", "regime_cell", "value_cell"]
@@ -43,9 +44,9 @@ def regime_cell(content: Content, name: str) -> str:
     return f'<span class="regime">{swatch}{escaped(name)}</span>'
 
 
-def value_cell(row: Mapping[str, Any] | None) -> str:
+def value_cell(row: Row | None) -> str:
     """Returns "value ± error" of a row; "" for none."""
-    return escaped(number(row["metric"], row["value"], row["error"])) if row else ""
+    return escaped(number(row.metric, row.value, row.error)) if row else ""
 
 
 def details(title: str, inner: str) -> str:

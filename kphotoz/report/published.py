@@ -11,7 +11,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kphotoz.metrics import Window
 from kphotoz.report.content import Content
+from kphotoz.report.rows import Row
 from kphotoz.report.style import SAMPLES
 
 __all__ = ["Line", "PublishedTable", "published_tables"]
@@ -28,7 +30,7 @@ class Line:
     labels: str
     trust: str
     published: Mapping[str, Any]
-    ours: Mapping[str, Mapping[str, Any] | None]
+    ours: Mapping[str, Row | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ def _series(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**rest, "rows": rows}
 
 
-def _share(value: Any, key: str) -> str:
+def _share(value: Any, key: str | None) -> str:
     if isinstance(value, int | float):
         return f"{value * (100 if key == 'fractions' else 1):g} %"
     return str(value)
@@ -91,21 +93,27 @@ def _table(content: Content, part: Mapping[str, Any]) -> PublishedTable:
     return PublishedTable(str(part.get("title", "")), note, samples, lines, [])
 
 
-def _line(content: Content, part, row, samples) -> Line:
+def _line(
+    content: Content,
+    part: Mapping[str, Any],
+    row: Mapping[str, Any],
+    samples: list[str],
+) -> Line:
     metric = str(row.get("metric", part.get("metric", "nmad")))
     labels = str(row.get("labels used", ""))
     name = str(row["regime"])
     # What follows a comma tells runs of one regime apart.
     regime = name.split(",")[0].strip()
-    window, fraction = _window(content, part), _fraction(labels)
+    window, share = _window(content, part), _fraction(labels)
     fractions = content.fractions(regime)
-    if fraction is None or fractions == [0.0]:
+    fraction: float | None
+    if share is None or fractions == [None]:
         fraction = content.largest(regime)
-    elif fraction == 0:
-        regime, fraction = "zero_shot", 0.0
+    elif share == 0:
+        regime, fraction = "zero_shot", None
     else:
-        near = [one for one in fractions if abs(one - fraction) < 1e-6]
-        fraction = near[0] if near else fraction
+        near = [one for one in fractions if abs((one or 0.0) - share) < 1e-6]
+        fraction = near[0] if near else share
     ours = {
         sample: content.row(regime, sample, "label", metric, fraction, window)
         for sample in samples
@@ -122,13 +130,14 @@ def _fraction(labels: str) -> float | None:
         return None
 
 
-def _window(content: Content, part: Mapping[str, Any]) -> str | None:
+def _window(content: Content, part: Mapping[str, Any]) -> Window | None:
     """Returns the window of ours that a published table is meant for."""
     wanted = part.get("window")
     if isinstance(wanted, Mapping):
         on = wanted.get("on", wanted.get(True))
         wanted = f"{wanted['low']:g} < {on} ≤ {wanted['high']:g}"
-    return wanted if wanted in content.windows else content.windows[0]
+    same = (one for one in content.windows if one is not None and str(one) == wanted)
+    return next(same, content.windows[0])
 
 
 def _note(content: Content, part: Mapping[str, Any], matched: bool) -> str:

@@ -1,8 +1,10 @@
 """Figures of predictions: against the reference, and trends with redshift."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
 from kphotoz import metrics
@@ -56,7 +58,7 @@ def redshifts(
             mesh = axes.pcolormesh(edges, edges, image, norm=norm, cmap="viridis_r")
             _guides(axes, limits)
             row = content.row(name, *case, content.headline)
-            words = number(content.headline, row["value"], row["error"]) if row else ""
+            words = number(content.headline, row.value, row.error) if row else ""
             axes.set_title(plain(name))
             text = f"{content.headline}\n{words}"
             box = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5}
@@ -69,7 +71,7 @@ def redshifts(
             ax=grid,
             label="galaxies in a cell, all seeds",
             format="%d",
-            ticks=_ticks(norm.vmax),
+            ticks=_ticks(norm.vmax or 1.0),
         )
         reference = "true redshift z_true" if case[1] == "z_true" else "label redshift"
         drawn.supxlabel(reference, size=9)
@@ -179,16 +181,31 @@ def _floor_words(panel: Panel, case: tuple[str, str]) -> str:
     return "Black dash-dotted: the labels themselves against the truth. "
 
 
-def _label_floor(axes, panel, metric, side, edges, case) -> None:
+def _label_floor(
+    axes: Axes,
+    panel: Panel,
+    metric: str,
+    side: str,
+    edges: np.ndarray,
+    case: tuple[str, str],
+) -> None:
     """Draws the errors that the labels have themselves, where they can be binned."""
     if side == "z_pred" or not _has_floor(panel, case):
         return
     by = panel.magnitude if side == "magnitude" else side
-    options = {"name": side, "weights": panel.weights, "draws": 0}
-    bins = metrics.binned(metric, panel.label, panel.z, edges, by, **options)
+    bins = metrics.binned(
+        metric,
+        panel.label,
+        panel.z,
+        edges,
+        by,
+        name=side,
+        weights=panel.weights,
+        draws=0,
+    )
     value = factor(metric) * np.array([one.value for one in bins])
     middles = 0.5 * (edges[1:] + edges[:-1])
-    style = {"color": "#111111", "ls": "-.", "lw": 1.0, "zorder": 2}
+    style: dict[str, Any] = {"color": "#111111", "ls": "-.", "lw": 1.0, "zorder": 2}
     axes.plot(middles, value, label="the labels themselves", **style)
 
 
@@ -210,7 +227,7 @@ def _sides(panel: Panel, strong: list[str]) -> dict[str, np.ndarray]:
     return found
 
 
-def _strong(content: Content, panel: Panel, case) -> list[str]:
+def _strong(content: Content, panel: Panel, case: tuple[str, str]) -> list[str]:
     """Returns the regimes drawn with errors: the base and the best four."""
     best = [name for name in content.ranked(*case) if name in panel.preds][:4]
     names = [name for name in panel.preds if name == "zero_shot"] + best
@@ -218,7 +235,14 @@ def _strong(content: Content, panel: Panel, case) -> list[str]:
 
 
 def _trend(
-    axes, content, panel, metric, side, edges, strong, drawn
+    axes: Axes,
+    content: Content,
+    panel: Panel,
+    metric: str,
+    side: str,
+    edges: np.ndarray,
+    strong: list[str],
+    drawn: list[str],
 ) -> list[np.ndarray]:
     """Draws all regimes of one panel; returns the values of the strong ones."""
     by = panel.magnitude if side == "magnitude" else side
@@ -250,7 +274,7 @@ def _trend(
     return shown
 
 
-def _limit(axes, metric, shown) -> None:
+def _limit(axes: Axes, metric: str, shown: list[np.ndarray]) -> None:
     """Sets the limits by the strong regimes, so that a failed one does not rule."""
     values = np.concatenate(shown) if shown else np.array([])
     values = values[np.isfinite(values)]

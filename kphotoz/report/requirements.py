@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kphotoz.metrics import Window
+
 __all__ = ["REQUIREMENTS", "Requirement", "magnitude_facts"]
 
 # How far short of a requirement's limit a sample may end and still be the sample that
@@ -21,7 +23,7 @@ class Requirement:
         name: str. Whose they are.
         lines: dict metric -> largest value.
         faint: float. Limit of its sample in i [mag].
-        window: text of the window it is written for, None for all redshifts.
+        window: Window that it is written for, None for all redshifts.
         meant: str. Its sample, in words.
         dashes: line style, so that two requirements can be told apart in grey.
     """
@@ -29,17 +31,17 @@ class Requirement:
     name: str
     lines: Mapping[str, float]
     faint: float
-    window: str | None
+    window: Window | None
     meant: str
     dashes: tuple
     colour: str
 
-    def against(self, sample: Mapping[str, Any], window: str | None) -> str:
+    def against(self, sample: Mapping[str, Any], window: Window | None) -> str:
         """Returns why the sample is not the one meant; "" if it is.
 
         Args:
             sample: dict with "magnitude", as `magnitude_facts` gives it.
-            window: text of the window that the numbers are taken in, or None.
+            window: Window that the numbers are taken in, or None.
         """
         facts = sample.get("magnitude") or {}
         if not facts.get("known"):
@@ -55,7 +57,7 @@ class Requirement:
         if facts["faint"] < self.faint - _DEPTH:
             return f"this sample ends at i = {facts['faint']:.1f}"
         if window != self.window:
-            here = window or "all redshifts"
+            here = "all redshifts" if window is None else window
             return f"the numbers are for {here}"
         return ""
 
@@ -77,7 +79,7 @@ REQUIREMENTS = (
         name="Rubin catalogue minimum",
         lines={"nmad": 0.05, "outlier_015": 0.10},
         faint=25.0,
-        window="0 < z_pred ≤ 2",
+        window=Window(0.0, 2.0, "z_pred"),
         meant="i < 25, 0 < z_phot < 2",
         dashes=(0, (1, 1.5)),
         colour="#7A3E9D",

@@ -1,8 +1,5 @@
 """Parts of the page that a comparison may lack: windows, strata, published numbers."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from kphotoz.report.content import Content, window_words
 from kphotoz.report.markup import (
     details,
@@ -12,6 +9,7 @@ from kphotoz.report.markup import (
     value_cell,
 )
 from kphotoz.report.published import Line, PublishedTable, published_tables
+from kphotoz.report.rows import Pair
 from kphotoz.report.style import factor, heading, number, sample_words
 from kphotoz.report.terminal_tables import counted, verdict
 
@@ -40,7 +38,7 @@ def other_windows(content: Content, sample: str, truth: str) -> str:
             if any(line):
                 held += [row for row in line if row]
                 values = [value_cell(row) for row in line]
-                n = next(row["n"] for row in line if row)
+                n = next(row.n for row in line if row)
                 rows.append([regime_cell(content, regime), f"{n:,}", *values])
         if not rows:
             continue
@@ -56,11 +54,11 @@ def strata(content: Content) -> str:
     """Returns the headline metric and outliers in parts of the samples."""
     if not content.strata:
         return ""
-    places = dict.fromkeys((r["sample"], r["truth"], r["by"]) for r in content.strata)
+    places = dict.fromkeys((r.sample, r.truth, r.by) for r in content.strata)
     parts = []
     for place, (sample, truth, by) in enumerate(places):
         title = f"{by}: {sample_words(sample, truth)}"
-        inner = _stratum_table(content, sample, truth, by)
+        inner = _stratum_table(content, sample, truth, by or "")
         # The deployment sample is what a reader came for.
         shown = f"<h3>{escaped(title)}</h3>{inner}" if not place else None
         parts.append(shown or details(title, inner))
@@ -77,32 +75,32 @@ def _stratum_table(content: Content, sample: str, truth: str, by: str) -> str:
     here = [
         row
         for row in content.strata
-        if (row["sample"], row["truth"], row["by"]) == (sample, truth, by)
-        and row["metric"] == content.headline
+        if (row.sample, row.truth, row.by) == (sample, truth, by)
+        and row.metric == content.headline
     ]
-    cells = {(row["stratum"], row["regime"]): row for row in here}
+    cells = {(row.stratum, row.regime): row for row in here}
     regimes = [name for name in content.regimes if any(k[1] == name for k in cells)]
     pairs = {
-        one["stratum"]: one
+        one.stratum: one
         for one in content.strata_differences
-        if (one["sample"], one["truth"], one["by"]) == (sample, truth, by)
+        if (one.sample, one.truth, one.by) == (sample, truth, by)
     }
     rows = []
-    for stratum in dict.fromkeys(row["stratum"] for row in here):
-        size = max(row["n"] for row in here if row["stratum"] == stratum)
+    for stratum in dict.fromkeys(row.stratum for row in here):
+        size = max(row.n for row in here if row.stratum == stratum)
         line = [value_cell(cells.get((stratum, name))) for name in regimes]
-        row = [escaped(stratum), f"{size:,}", *line]
-        rows.append(row + ([_pair(pairs.get(stratum))] if pairs else []))
+        cells_of = [escaped(stratum), f"{size:,}", *line]
+        rows.append(cells_of + ([_pair(pairs.get(stratum))] if pairs else []))
     head = ["part", "N", *(regime_cell(content, name) for name in regimes)]
     return html_table(head + (["network − forest"] if pairs else []), rows)
 
 
-def _pair(one: Mapping[str, Any] | None) -> str:
+def _pair(one: Pair | None) -> str:
     if one is None:
         return ""
-    shown = escaped(number(one["metric"], one["value"], one["error"]))
-    sides = escaped(f"{one['a']} − {one['b']}: {verdict(one)}")
-    tag = "strong" if one["resolved"] else 'span class="dim"'
+    shown = escaped(number(one.metric, one.value, one.error))
+    sides = escaped(f"{one.a} − {one.b}: {verdict(one)}")
+    tag = "strong" if one.resolved else 'span class="dim"'
     return f'<{tag} title="{sides}">{shown}</{tag.split()[0]}>'
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from kphotoz.files import write_text
 from kphotoz.metrics.point import improves
 from kphotoz.report.content import Content, excluded
+from kphotoz.report.rows import Cost, Pair, Row
 from kphotoz.report.style import DZ, definition, heading, number, sample_words
 
 __all__ = ["estimates_table", "terminal_table", "write_csv"]
@@ -63,7 +64,7 @@ def _metrics(content: Content, sample: str, truth: str) -> Table:
         for regime in content.regimes
     }
     held = [row for line in rows.values() for row in line if row]
-    counts = sorted({row["n"] for row in held})
+    counts = sorted({row.n for row in held})
     size = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     note = counted(held)
     table = plain_table(f"{sample_words(sample, truth)}: N = {size}", note)
@@ -75,24 +76,24 @@ def _metrics(content: Content, sample: str, truth: str) -> Table:
         first = next((row for row in line if row), None)
         if first is None:
             continue
-        labels = first.get("n_labels")
+        labels = first.n_labels
         cells = [_cell(metric, row) for metric, row in zip(content.metrics, line)]  # noqa: B905
         table.add_row(Text(regime), "" if labels is None else f"{labels:,}", *cells)
     return table
 
 
-def counted(rows: Sequence[Mapping[str, Any]]) -> str:
+def counted(rows: Sequence[Row]) -> str:
     """Returns what was left out of rows and what is odd in them, in words."""
     words = []
-    for key, said in (("excluded", "excluded: "), ("flagged", "used, but ")):
-        found = sorted({excluded(row.get(key)) for row in rows} - {""})
-        words += [f"{said}{'; '.join(found)}"] if found else []
-    found = sorted({row.get("note") or "" for row in rows} - {""})
-    return ". ".join(words + found)
+    left_out = sorted({excluded(row.excluded) for row in rows} - {""})
+    words += [f"excluded: {'; '.join(left_out)}"] if left_out else []
+    odd = sorted({excluded(row.flagged) for row in rows} - {""})
+    words += [f"used, but {'; '.join(odd)}"] if odd else []
+    return ". ".join(words + sorted({row.note for row in rows} - {""}))
 
 
-def _cell(metric: str, row: Mapping[str, Any] | None) -> str:
-    return number(metric, row["value"], row["error"]) if row else ""
+def _cell(metric: str, row: Row | None) -> str:
+    return number(metric, row.value, row.error) if row else ""
 
 
 def _costs(content: Content) -> Table:
@@ -101,21 +102,21 @@ def _costs(content: Content) -> Table:
     for name in ("labels used", "trainable", "stored", "examples seen", "s", "GiB"):
         table.add_column(name, justify="right")
     for cost in content.costs:
-        if (cost.get("fraction") or 0.0) == content.largest(cost["regime"]):
-            table.add_row(Text(cost["regime"]), *cost_cells(cost))
+        if cost.fraction == content.largest(cost.regime):
+            table.add_row(Text(cost.regime), *cost_cells(cost))
     return table
 
 
-def cost_cells(cost: Mapping[str, Any]) -> list[str]:
+def cost_cells(cost: Cost) -> list[str]:
     """Returns the cells of a cost: fraction, parameters, size, examples, s, GiB."""
-    fraction = cost.get("fraction") or 0
+    fraction = cost.fraction or 0
     return [
         f"{fraction:.0%}" if fraction >= 0.1 or not fraction else f"{fraction:.1%}",
-        _count(cost.get("trainable_parameters")),
-        size_words(cost.get("stored_bytes")),
-        _count(cost.get("examples_seen")),
-        _decimals(cost.get("seconds"), 1),
-        _decimals(cost.get("peak_memory_gib"), 2),
+        _count(cost.trainable_parameters),
+        size_words(cost.stored_bytes),
+        _count(cost.examples_seen),
+        _decimals(cost.seconds, 1),
+        _decimals(cost.peak_memory_gib, 2),
     ]
 
 
@@ -137,51 +138,42 @@ def size_words(value: float | None) -> str:
     return f"{int(value)} B"
 
 
-def headline_differences(content: Content) -> list[Mapping[str, Any]]:
+def headline_differences(content: Content) -> list[Pair]:
     """Returns the differences on the deployment sample at the largest fraction.
 
     All samples' if there is no deployment sample.
     """
     first = content.cases[0] if content.cases else None
-    chosen = [d for d in content.differences if (d["sample"], d["truth"]) == first]
+    chosen = [d for d in content.differences if (d.sample, d.truth) == first]
     chosen = chosen or content.differences
-    top = max((d.get("fraction") or 0 for d in chosen), default=0)
-    return [d for d in chosen if (d.get("fraction") or 0) == top]
+    top = max((d.fraction or 0.0 for d in chosen), default=0.0)
+    return [d for d in chosen if (d.fraction or 0.0) == top]
 
 
-def verdict(difference: Mapping[str, Any]) -> str:
+def verdict(pair: Pair) -> str:
     """Returns which side is better, or that it is not resolved."""
-    if not difference["resolved"]:
+    if not pair.resolved:
         return "not resolved"
-    side = "a" if improves(difference["metric"], difference["value"]) else "b"
-    return f"{difference[side]} better"
+    return f"{pair.a if improves(pair.metric, pair.value) else pair.b} better"
 
 
-def against_best(content: Content) -> list[Mapping[str, Any]]:
+def against_best(content: Content) -> list[Pair]:
     """Returns the headline differences of the first regime from each other one."""
     chosen = headline_differences(content)
     if not chosen:
         return []
-    ranked = content.ranked(chosen[0]["sample"], chosen[0]["truth"])
+    ranked = content.ranked(chosen[0].sample, chosen[0].truth)
     if not ranked:
         return []
-    return [turned(d, ranked[0]) for d in chosen if ranked[0] in (d["a"], d["b"])]
-
-
-def turned(difference: Mapping[str, Any], first: str) -> dict[str, Any]:
-    """Returns a difference with `first` as its side a."""
-    if difference["a"] == first:
-        return dict(difference)
-    a, b, value = difference["b"], difference["a"], difference["value"]
-    return {**difference, "a": a, "b": b, "value": None if value is None else -value}
+    return [d.turned(ranked[0]) for d in chosen if ranked[0] in d.sides]
 
 
 def _differences(content: Content) -> Table:
     chosen = against_best(content) or headline_differences(content)
-    words = sample_words(chosen[0]["sample"], chosen[0]["truth"])
+    words = sample_words(chosen[0].sample, chosen[0].truth)
     note = (
         "resolved: |difference| > 2 errors, same objects, five seeds or more; "
-        f"{sum(not d['resolved'] for d in chosen)} of {len(chosen)} not resolved"
+        f"{sum(not d.resolved for d in chosen)} of {len(chosen)} not resolved"
     )
     table = plain_table(f"Paired differences from the first, on {words}", note)
     for name in ("a", "b"):
@@ -190,9 +182,9 @@ def _differences(content: Content) -> Table:
     table.add_column("a − b", justify="right")
     table.add_column("verdict")
     for one in chosen:
-        shown = number(one["metric"], one["value"], one["error"])
-        style = "" if one["resolved"] else "dim"
-        names = (Text(one["a"]), Text(one["b"]), heading(one["metric"]))
+        shown = number(one.metric, one.value, one.error)
+        style = "" if one.resolved else "dim"
+        names = (Text(one.a), Text(one.b), heading(one.metric))
         table.add_row(*names, shown, Text(verdict(one)), style=style)
     return table
 
@@ -216,9 +208,9 @@ def write_csv(comparison: Mapping[str, Any], path: str | os.PathLike) -> None:
     writer.writerow(CSV_COLUMNS)
     content = Content(comparison)
     for row in [*content.rows, *content.strata]:
-        words = {key: excluded(row.get(key)) for key in ("excluded", "flagged")}
-        row = {**row, **words}
-        cells = [row.get(name) for name in CSV_COLUMNS]
+        words = {"excluded": excluded(row.excluded), "flagged": excluded(row.flagged)}
+        values = row.as_dict() | words
+        cells = [values.get(name) for name in CSV_COLUMNS]
         writer.writerow(["" if c is None or c != c else c for c in cells])
     write_text(path, file.getvalue())
 

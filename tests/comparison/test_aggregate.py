@@ -8,11 +8,18 @@ import pytest
 from sklearn.metrics import r2_score
 
 from kphotoz import metrics
-from kphotoz.comparison.aggregate import Tables, collect
+from kphotoz.comparison.aggregate import collect as collected
 from kphotoz.comparison.plan import Job
 from kphotoz.comparison.strata import missing_columns
+from kphotoz.comparison.tables import Tables
 from kphotoz.recipes.schema import Evaluation
 from kphotoz.training.run_folder import write_parquet
+
+
+def collect(tables):
+    """Returns what stands in comparison.json."""
+    return collected(tables).as_dict()
+
 
 SCATTER = {"zero_shot": 0.06, "lora": 0.03, "random_forest": 0.04}
 SEEDS, N = 5, 120

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from kphotoz.comparison.answer import answer, crossover
+from kphotoz.comparison import answer as answers
+from kphotoz.report.rows import Pair, Row
 
 
 def row(regime, value, fraction=1.0, sample="deployment", n_labels=100, metric="nmad"):
@@ -20,7 +21,16 @@ def row(regime, value, fraction=1.0, sample="deployment", n_labels=100, metric="
 
 def pair(a, b, resolved, value):
     facts = {"sample": "deployment", "fraction": 1.0, "resolved": resolved}
-    return {"a": a, "b": b, "value": value, **facts}
+    return {"a": a, "b": b, "value": value, "truth": "label", **facts}
+
+
+def answer(rows, pairs, headline, seeds):
+    pairs = [Pair.read({"metric": headline} | one) for one in pairs]
+    return answers.answer(list(map(Row.read, rows)), pairs, headline, seeds)
+
+
+def crossover(rows, *names):
+    return answers.crossover(list(map(Row.read, rows)), *names)
 
 
 def test_a_winner_is_named_only_when_resolved_against_every_other():

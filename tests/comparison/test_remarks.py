@@ -1,6 +1,7 @@
 import pytest
 
 from kphotoz.comparison.remarks import remarks
+from kphotoz.report.rows import Pair, Row
 
 
 def row(regime, metric, value, sample="target", fraction=1.0, seeds=5):
@@ -33,6 +34,7 @@ ROWS = [
 
 
 def said(pairs, rows=ROWS):
+    rows, pairs = list(map(Row.read, rows)), list(map(Pair.read, pairs))
     return remarks(
         rows, pairs, "nmad", adapted=["full", "lora"], forests=["random_forest"]
     )

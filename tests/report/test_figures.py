@@ -5,6 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from kphotoz import report
+from kphotoz.metrics import Window
 from kphotoz.report.canvas import figure, requirement_words, requirements
 from kphotoz.report.content import Content
 from kphotoz.report.redshift_figures import _top
@@ -144,7 +145,7 @@ def gold(band="i", faint=25.2, known=1.0):
         (gold(band="r"), None, "are in r"),
         (gold(faint=26.0), None, "reaches i = 26.0"),
         (gold(faint=22.0), None, "ends at i = 22.0"),
-        (gold(), "0.3 < z_true ≤ 1.5", "the numbers are for 0.3 < z_true ≤ 1.5"),
+        (gold(), Window(0.3, 1.5, "z_true"), "the numbers are for 0.3 < z_true ≤ 1.5"),
     ],
 )
 def test_a_line_is_in_colour_only_for_the_sample_that_it_is_written_for(
@@ -166,7 +167,8 @@ def test_every_requirement_has_its_own_metrics_and_window():
     with figure(3, 3) as drawn:
         axes = drawn.subplots()
         assert len(requirements(axes, "nmad", gold(), None)) == 2
-        said = requirements(axes, "outlier_015", gold(faint=24.9), "0 < z_pred ≤ 2")
+        cut = Window(0, 2, "z_pred")
+        said = requirements(axes, "outlier_015", gold(faint=24.9), cut)
         words = requirement_words(said)
         assert words == (
             "Dotted: Rubin catalogue minimum (outlier_015 < 10%), for i < 25, "

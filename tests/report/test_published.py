@@ -25,8 +25,8 @@ def test_ours_stands_beside_the_published_value_of_the_same_regime(comparison):
     (line,) = table.lines
     assert line.published == {"target": 0.0183}
     row = line.ours["target"]
-    assert (row["regime"], row["metric"], row["truth"]) == ("lora", "nmad", "label")
-    assert row["fraction"] == 1.0
+    assert (row.regime, row.metric, row.truth) == ("lora", "nmad", "label")
+    assert row.fraction == 1.0
 
 
 def test_rows_may_name_metric_fraction_and_a_run_of_a_regime(comparison):
@@ -39,9 +39,9 @@ def test_rows_may_name_metric_fraction_and_a_run_of_a_regime(comparison):
     ]  # fmt: skip
     (table,) = tables(comparison, {"title": "P", "rows": rows})
     first, base, other = table.lines
-    assert (first.ours["target"]["fraction"], first.trust) == (0.1, "F")
-    assert first.ours["target"]["metric"] == "catastrophic"
-    assert base.ours["target"]["regime"] == "zero_shot"
+    assert (first.ours["target"].fraction, first.trust) == (0.1, "F")
+    assert first.ours["target"].metric == "catastrophic"
+    assert base.ours["target"].regime == "zero_shot"
     assert other.ours["target"] is None
 
 
@@ -61,7 +61,7 @@ def test_tables_and_series_are_taken_too(comparison):
     assert one.title == "one" and one.lines[0].metric == "outlier_015"
     assert one.note.startswith("Trust: F")
     assert [line.published["target"] for line in curve.lines] == [0.0226, 0.0182]
-    assert [line.ours["target"]["fraction"] for line in curve.lines] == [0.1, 1.0]
+    assert [line.ours["target"].fraction for line in curve.lines] == [0.1, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_published_window_finds_ours(comparison, window):
     comparison["rows"] += rows
     published = {"window": window, "rows": [{"regime": "lora", "target": 0.1}]}
     (table,) = tables(comparison, published)
-    assert table.lines[0].ours["target"]["value"] == 0.5
+    assert table.lines[0].ours["target"].value == 0.5
 
 
 def test_rates_are_shown_in_per_cent_on_both_sides(page):

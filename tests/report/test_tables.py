@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import math
 
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from kphotoz import report
 from kphotoz.report.content import Content
+from kphotoz.report.rows import Pair
 from kphotoz.report.style import number
 from kphotoz.report.terminal_tables import against_best, verdict
 
@@ -110,19 +112,19 @@ def test_csv_holds_every_row_unrounded(comparison, tmp_path):
 
 def test_differences_are_told_from_the_first_regime(comparison):
     found = against_best(Content(comparison))
-    assert {one["a"] for one in found} == {"combined"}
-    assert len(found) == 5 and {one["fraction"] for one in found} == {1.0}
+    assert {one.a for one in found} == {"combined"}
+    assert len(found) == 5 and {one.fraction for one in found} == {1.0}
     # Listed as zero_shot - combined = +0.014, so turned.
-    first = next(one for one in found if one["b"] == "zero_shot")
-    assert first["value"] == pytest.approx(0.036 - 0.05, abs=1e-12)
+    first = next(one for one in found if one.b == "zero_shot")
+    assert first.value == pytest.approx(0.036 - 0.05, abs=1e-12)
     assert verdict(first) == "combined better"
 
 
 def test_verdict_names_the_better_side(comparison):
-    one = {"a": "x", "b": "y", "metric": "nmad", "value": -0.1, "resolved": True}
+    one = Pair("x", "y", "target", "label", "nmad", -0.1, 0.01, resolved=True)
     assert verdict(one) == "x better"
-    assert verdict({**one, "metric": "r2"}) == "y better"
-    assert verdict({**one, "resolved": False}) == "not resolved"
+    assert verdict(dataclasses.replace(one, metric="r2")) == "y better"
+    assert verdict(dataclasses.replace(one, resolved=False)) == "not resolved"
 
 
 @pytest.mark.parametrize(
