@@ -57,6 +57,7 @@ def run(source: pathlib.Path, command: list[str], out: pathlib.Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", START, *command, "--out", out],
             env=environment,
+            cwd=out.parent,  # not a checkout, whose packages would come first
             stdout=log,
             stderr=subprocess.STDOUT,
         )
