@@ -75,6 +75,28 @@ def test_builders_import_what_reads_and_describes_surveys_only(path):
 
 
 @pytest.mark.parametrize(
+    "path", sorted((ROOT / "cli").glob("*.py")), ids=lambda p: p.name
+)
+def test_the_command_line_computes_nothing(path):
+    """It parses, calls the rooms' public names, and prints."""
+    text = path.read_text()
+    for node in ast.walk(ast.parse(text)):
+        modules = []
+        if isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+            names = [alias.name for alias in node.names if alias.name != "__version__"]
+            private = [name for name in names if name.startswith("_")]
+            assert not private, f"{path} imports {private}"
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        for module in modules:
+            head = module.split(".")[0]
+            ours = head in ("click", "kphotoz", "kphotoz_cli", "rich")
+            assert ours or head in sys.stdlib_module_names, f"{path} imports {module}"
+            assert "._" not in module, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize(
     "path", sorted((ROOT / "kphotoz").rglob("*.py")), ids=lambda p: str(p.name)
 )
 def test_no_import_is_hidden(path):
