@@ -48,8 +48,8 @@ def _print(described: dict) -> None:
     base = f"{'base':<12}{described['base_hash']}"
     console.print(base, highlight=False, markup=False)
     for key in ("normalisations", "head"):
-        found = ", ".join(part["path"] for part in described[key]) or "none"
-        console.print(f"{key:<16}{found}", highlight=False, markup=False)
+        paths = ", ".join(part["path"] for part in described[key]) or "none"
+        console.print(f"{key:<16}{paths}", highlight=False, markup=False)
     versions = f"kphotoz {described['kphotoz']}, keras {described['keras']}"
     console.print(f"{'made by':<12}{versions}", highlight=False, markup=False)
     table = Table()

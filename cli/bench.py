@@ -55,20 +55,20 @@ def input_command(as_json: bool, steps: int, repeats: int, **chosen: Any) -> Non
     from kphotoz.training import timing
 
     sample, *job = _job(**chosen)
-    found = timing.time_input(sample, *job, steps=steps, repeats=repeats)
+    times = timing.time_input(sample, *job, steps=steps, repeats=repeats)
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(times))
         return
-    _table(found)
-    low, high = found["ratio_range"]
-    click.echo(f"survey over memory {found['ratio']:.3f} ({low:.3f} to {high:.3f})")
-    share = 1 - 1 / found["ratio"]
+    _table(times)
+    low, high = times["ratio_range"]
+    click.echo(f"survey over memory {times['ratio']:.3f} ({low:.3f} to {high:.3f})")
+    share = 1 - 1 / times["ratio"]
     verdict = {
         False: "The device does not wait for data.",
         True: f"The device waits for data {share:.0%} of the time.",
         None: "Not clear: other work slows some turns. Repeat it, with more --repeats.",
     }
-    click.echo(verdict[timing.waits(found)])
+    click.echo(verdict[timing.waits(times)])
 
 
 @command.command(name="step")
@@ -85,12 +85,12 @@ def step_command(as_json: bool, steps: int, repeats: int, **chosen: Any) -> None
     from kphotoz.training import timing
 
     sample, *job = _job(**chosen)
-    found = timing.time_steps(sample, *job, steps=steps, repeats=repeats)
+    times = timing.time_steps(sample, *job, steps=steps, repeats=repeats)
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(times))
         return
-    _table(found)
-    best = min(found["step_seconds"], key=found["step_seconds"].get)
+    _table(times)
+    best = min(times["step_seconds"], key=times["step_seconds"].get)
     click.echo(f"Fastest: {best}.")
 
 
@@ -107,9 +107,9 @@ def _job(survey: str | None, model: str | None, batch_size: int | None) -> tuple
     return sample, {"name": model or network}, Training(batch_size=size)
 
 
-def _table(found: dict[str, Any]) -> None:
-    for name, seconds in found["step_seconds"].items():
-        rate = found["examples_per_second"][name]
+def _table(times: dict[str, Any]) -> None:
+    for name, seconds in times["step_seconds"].items():
+        rate = times["examples_per_second"][name]
         click.echo(
             f"{name:>20} {1000 * seconds:8.1f} ms a step, {rate:7.0f} galaxies/s"
         )

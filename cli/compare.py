@@ -46,8 +46,8 @@ def _sweep(given: tuple[str, ...]) -> dict[str, list] | None:
                 f"Wanted: --sweep REGIME.FIELD=VALUE,… Received: {text!r}. "
                 "Example: --sweep lora.rank=2,4,8"
             )
-        ((key, found),) = parse_settings([f"{key}=[{values}]"])
-        sweep.setdefault(key, []).extend(found)
+        ((key, variants),) = parse_settings([f"{key}=[{values}]"])
+        sweep.setdefault(key, []).extend(variants)
     return sweep or None
 
 
@@ -119,11 +119,11 @@ def command(
             resolved, out, resume=resume, reporter=reporter, at_once=jobs
         )
         reporter.line("drawing errors from seeds and objects")
-        found = comparison.summarize(*arguments, out, words)
-    _print(found, out, as_json)
+        results = comparison.summarize(*arguments, out, words)
+    _print(results, out, as_json)
 
 
-def _print(found: dict, out: pathlib.Path, as_json: bool) -> None:
+def _print(results: dict, out: pathlib.Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(json.loads((out / "comparison.json").read_text())))
         return
@@ -131,8 +131,8 @@ def _print(found: dict, out: pathlib.Path, as_json: bool) -> None:
 
     from kphotoz import report
 
-    click.echo(found["answer"])
+    click.echo(results["answer"])
     Console(width=None if sys.stdout.isatty() else 120).print(
-        report.terminal_table(found)
+        report.terminal_table(results)
     )
     click.echo(f"Report: {out / 'report.html'}; table: {out / 'comparison.csv'}")

@@ -44,7 +44,7 @@ def _facts() -> dict:
     from kphotoz.training import environment
 
     kept = base_cache.folder()
-    found = environment.describe()
+    facts = environment.describe()
     fast = "multiplies" if backend.has_bfloat16() else "does not multiply"
     folder = os.environ.get("TFDS_DATA_DIR") or os.path.expanduser("~")
     folder = os.path.abspath(folder)  # of a relative one no parent is the last
@@ -61,19 +61,19 @@ def _facts() -> dict:
     if not os.access(folder, os.W_OK):
         problems.append(f"{folder} cannot be written to; set TFDS_DATA_DIR")
     return {
-        "kphotoz": found["kphotoz"],
-        "python": found["python"],
-        "backend": found["backend"],
-        "devices": ", ".join(found["devices"]),
-        "training": f"on {found['training_devices']} of {len(found['devices'])} "
-        f"devices, in {found['processes']} processes",
-        "precision": f"{found['precision']} (the device {fast} bfloat16 fast)",
-        "jit": "on" if found["jit"] else "off",
-        "onednn": "on" if found["onednn"] == "1" else "off",
-        "cores": found["cores"],
-        "threads": found["threads"],
+        "kphotoz": facts["kphotoz"],
+        "python": facts["python"],
+        "backend": facts["backend"],
+        "devices": ", ".join(facts["devices"]),
+        "training": f"on {facts['training_devices']} of {len(facts['devices'])} "
+        f"devices, in {facts['processes']} processes",
+        "precision": f"{facts['precision']} (the device {fast} bfloat16 fast)",
+        "jit": "on" if facts["jit"] else "off",
+        "onednn": "on" if facts["onednn"] == "1" else "off",
+        "cores": facts["cores"],
+        "threads": facts["threads"],
         "base models": f"kept in {kept}" if kept else "not kept",
         "data folder": f"{folder} ({free:.0f} GB free)",
-        **{name: version for name, version in found["versions"].items() if version},
+        **{name: version for name, version in facts["versions"].items() if version},
         "problems": problems,
     }

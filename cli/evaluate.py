@@ -117,30 +117,30 @@ def _range(text: str | None) -> tuple[float, float] | None:
 
     if text is None:
         return None
-    found = Window.parse(text, "z_pred")
-    return found.low, found.high
+    window = Window.parse(text, "z_pred")
+    return window.low, window.high
 
 
-def _deliver(found: dict, as_json: bool, out: pathlib.Path | None) -> None:
+def _deliver(results: dict, as_json: bool, out: pathlib.Path | None) -> None:
     """Prints the results, and writes it if `out` is given: .csv, otherwise JSON."""
     from kphotoz.files import plain, write_json, write_text
 
     if out is not None and out.suffix == ".csv":
-        write_text(out, _csv(found["rows"], found.get("differences", ())))
+        write_text(out, _csv(results["rows"], results.get("differences", ())))
     elif out is not None:
-        write_json(out, found)
+        write_json(out, results)
     if as_json:
-        click.echo(json.dumps(plain(found), ensure_ascii=False))
+        click.echo(json.dumps(plain(results), ensure_ascii=False))
         return
     from rich.console import Console
 
     from kphotoz.report import estimates_table, joined_tables
 
     console = Console()
-    if "tables" in found:
-        console.print(joined_tables(found))
+    if "tables" in results:
+        console.print(joined_tables(results))
     else:
-        console.print(estimates_table(found, found["rows"]))
+        console.print(estimates_table(results, results["rows"]))
 
 
 def _csv(rows: Iterable[dict], differences: Iterable[dict]) -> str:

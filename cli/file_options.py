@@ -95,9 +95,9 @@ class FileOptions:
         if has_file or not self._given:
             return
         flags = [f"--{name.replace('_', '-')}" for name in sorted(self._given)]
-        told = ", ".join("--key" if flag == "--keys" else flag for flag in flags)
+        them = ", ".join("--key" if flag == "--keys" else flag for flag in flags)
         raise InputError(
-            f"Wanted: a file that {told} can describe. Received: none, and a survey is "
+            f"Wanted: a file that {them} can describe. Received: none, and a survey is "
             "described when it is built or imported. Name a file, or leave that out."
         )
 
@@ -199,9 +199,9 @@ def find_sources(
     Raises:
         InputError: there is no such file; or none, but options describe one.
     """
-    found = [_find_source(name, file_spec) for name in inputs]
-    file_spec.check(any(not isinstance(source, str) for source in found))
-    return found
+    sources = [_find_source(name, file_spec) for name in inputs]
+    file_spec.check(any(not isinstance(source, str) for source in sources))
+    return sources
 
 
 def is_file(name: str) -> bool:

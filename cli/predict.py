@@ -71,8 +71,8 @@ def command(
         how |= {"resume": resume, "model_hash": identity, "progress": _progress}
         summary = prediction.predict(model, sources, pathlib.Path(out), **how)
     if as_json:
-        found = dataclasses.asdict(summary) | {"out": str(summary.out)}
-        click.echo(json.dumps(found))
+        results = dataclasses.asdict(summary) | {"out": str(summary.out)}
+        click.echo(json.dumps(results))
         return
     click.echo(f"{summary.out}: {summary.rows} rows")
     for reason, count in summary.flagged.items():

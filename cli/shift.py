@@ -57,7 +57,7 @@ def command(
         if data.describe_survey(source).counts.get("test", 1):
             first = f"{source}:test"
     model, _ = prediction.load_run(run)
-    found = compare_samples(
+    results = compare_samples(
         model,
         first,
         second,
@@ -74,10 +74,10 @@ def command(
     from kphotoz.report.shift_table import shift_tables
 
     console = Console()
-    for table in shift_tables(found):
+    for table in shift_tables(results):
         console.print(table)
-    for sentence in found["sentences"]:
+    for sentence in results["sentences"]:
         click.echo(sentence)
-    click.echo(f"Kinds: {', '.join(found['kinds']) or 'none'}")
-    click.echo(f"Suggested regime: {found['regime']}")
+    click.echo(f"Kinds: {', '.join(results['kinds']) or 'none'}")
+    click.echo(f"Suggested regime: {results['regime']}")
     click.echo(str(out))

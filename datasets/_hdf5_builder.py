@@ -16,7 +16,7 @@ from kphotoz_datasets._hdf5_layout import (
     LABELS,
     PIXEL_SCALE,
     Catalogue,
-    SurveyFile,
+    ReleaseFile,
     catalogue_columns,
     image_column,
     read_catalogue,
@@ -127,7 +127,7 @@ class HDF5Builder(  # type: ignore[call-arg]  # the keyword is TFDS'
             if len(rows := np.flatnonzero(chosen_rows.splits == split))
         }
 
-    def _read(self, files: Sequence[SurveyFile]) -> Catalogue:
+    def _read(self, files: Sequence[ReleaseFile]) -> Catalogue:
         chosen = self.builder_config
         size = chosen.image_size if chosen.images else None
         parts = []
@@ -154,13 +154,13 @@ class HDF5Builder(  # type: ignore[call-arg]  # the keyword is TFDS'
             unread_keys=catalogue.unread,
             files={file.path.name: file.path.stat().length for file in catalogue.files},
         )
-        told = ", ".join(
+        words = ", ".join(
             f"{count} {reason}" for reason, count in chosen.left_out.items()
         )
         line = (
             f"{self.name}/{self.builder_config.name}: {kept} of {len(catalogue)} rows"
         )
-        line += f"; left out: {told or 'none'}"
+        line += f"; left out: {words or 'none'}"
         if catalogue.absent:
             line += f"; not in the files: {', '.join(catalogue.absent)}"
         print(line, file=sys.stderr)

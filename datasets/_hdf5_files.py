@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from kphotoz.errors import InputError
-from kphotoz_datasets._hdf5_layout import SurveyFile
+from kphotoz_datasets._hdf5_layout import ReleaseFile
 
 __all__ = ["MANUAL_DIR", "NAMES", "SOURCES", "survey_files"]
 
@@ -46,7 +46,7 @@ def survey_files(
     options: dict[str, Any],
     builder: tfds.core.DatasetBuilder,
     dl_manager: tfds.download.DownloadManager,
-) -> list[SurveyFile]:
+) -> list[ReleaseFile]:
     """Returns the files of a survey for train, validation and test, in this order.
 
     A ready-made union is used where its files are; else the files of galaxies_ml and
@@ -62,9 +62,9 @@ def survey_files(
     Raises:
         InputError: files are missing and cannot be downloaded; says which and where.
     """
-    found = _find(survey, sizes, _folders(survey, options, dl_manager))
-    if found:
-        return found
+    files = _find(survey, sizes, _folders(survey, options, dl_manager))
+    if files:
+        return files
     if survey == "combined_z":
         # First what cannot be downloaded.
         parts = [
@@ -117,7 +117,7 @@ def _folders(
 
 def _find(
     survey: str, sizes: Sequence[int], folders: list[epath.Path]
-) -> list[SurveyFile]:
+) -> list[ReleaseFile]:
     for size in sizes:
         names = [name.format(size) for name in NAMES[survey]]
         for folder in folders:
@@ -131,7 +131,7 @@ def _find(
                     f"{SOURCES[survey]}."
                 )
             return [
-                SurveyFile(folder / name, survey, split)
+                ReleaseFile(folder / name, survey, split)
                 for name, split in zip(names, SPLITS, strict=True)
             ]
     return []
@@ -139,7 +139,7 @@ def _find(
 
 def _download(
     size: int, options: dict[str, Any], dl_manager: tfds.download.DownloadManager
-) -> list[SurveyFile]:
+) -> list[ReleaseFile]:
     survey = "galaxies_ml"
     base = (options.get("mirror") or f"{SOURCES[survey]}/files").rstrip("/")
     names = [name.format(size) for name in NAMES[survey]]
@@ -155,6 +155,6 @@ def _download(
             f"another address with {_option('mirror', 'ADDRESS')}."
         ) from error
     return [
-        SurveyFile(epath.Path(path), survey, split)
+        ReleaseFile(epath.Path(path), survey, split)
         for path, split in zip(paths, SPLITS, strict=True)
     ]

@@ -25,7 +25,7 @@ __all__ = [
     "PER_BAND",
     "PIXEL_SCALE",
     "Catalogue",
-    "SurveyFile",
+    "ReleaseFile",
     "catalogue_columns",
     "image_column",
     "read_catalogue",
@@ -95,7 +95,7 @@ _EXTRA = {
 
 
 @dataclasses.dataclass(frozen=True)
-class SurveyFile:
+class ReleaseFile:
     """One HDF5 file.
 
     Args:
@@ -114,7 +114,7 @@ class Catalogue:
     """The columns of several files, one after the other.
 
     Args:
-        files: sequence of SurveyFile.
+        files: sequence of ReleaseFile.
         part: (n,) int. Which file a row is of.
         row: (n,) int. Its row there.
         columns: name to (n, …) float arrays or (n,) str objects.
@@ -122,7 +122,7 @@ class Catalogue:
         unread: keys of the files that are not of the layout.
     """
 
-    files: Sequence[SurveyFile]
+    files: Sequence[ReleaseFile]
     part: np.ndarray
     row: np.ndarray
     columns: dict[str, np.ndarray]
@@ -193,12 +193,12 @@ def image_column(size: int) -> Column:
 
 
 def read_catalogue(
-    files: Sequence[SurveyFile], needed: dict[str, str], image_size: int | None
+    files: Sequence[ReleaseFile], needed: dict[str, str], image_size: int | None
 ) -> Catalogue:
     """Reads the columns of files, checking that they are what they should be.
 
     Args:
-        files: sequence of SurveyFile.
+        files: sequence of ReleaseFile.
         needed: names in the layout that must not be absent, beside the label and
             object_id, and the settings that do without them; "cmodel_mag" stands for
             five keys.
@@ -228,12 +228,12 @@ def read_catalogue(
 
 
 def read_images(
-    file: SurveyFile, rows: np.ndarray
+    file: ReleaseFile, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields images in chunks, in the file's order.
 
     Args:
-        file: SurveyFile.
+        file: ReleaseFile.
         rows: (n,) int, rising.
 
     Yields:
@@ -254,7 +254,7 @@ def read_images(
 
 
 @contextlib.contextmanager
-def _opened(file: SurveyFile) -> Iterator[h5py.File]:
+def _opened(file: ReleaseFile) -> Iterator[h5py.File]:
     with damaged(file.path, "an HDF5 file"):
         check_hdf5(file.path)
         with h5py.File(file.path, "r") as source:
@@ -268,15 +268,15 @@ def _known_keys() -> set[str]:
 
 
 def _check(
-    source: h5py.File, file: SurveyFile, needed: dict[str, str], image_size: int | None
+    source: h5py.File, file: ReleaseFile, needed: dict[str, str], image_size: int | None
 ) -> None:
     label = LABELS[file.survey]
     if label not in source:
         others = [name for name, key in LABELS.items() if key in source]
-        told = f" It is a file of {others[0]}: build that survey." if others else ""
+        hint = f" It is a file of {others[0]}: build that survey." if others else ""
         raise InputError(
             f"Wanted: key {label!r} of {file.survey} in {file.path}. Received: "
-            f"{_listing(source)}.{told}"
+            f"{_listing(source)}.{hint}"
         )
     wanted = dict.fromkeys(["object_id", *(["image"] if image_size else [])], "")
     for name, setting in sorted(needed.items()):
@@ -285,10 +285,10 @@ def _check(
     lacking = [key for key in wanted if key not in source]
     if lacking:
         settings = dict.fromkeys(wanted[key] for key in lacking if wanted[key])
-        told = f", or set {', '.join(settings)}" if settings else ""
+        hint = f", or set {', '.join(settings)}" if settings else ""
         raise InputError(
             f"Wanted: keys {', '.join(lacking)} in {file.path}. Received: "
-            f"{_listing(source)}. Get the file anew{told}."
+            f"{_listing(source)}. Get the file anew{hint}."
         )
     count = len(source[label])
     if image_size:
@@ -314,7 +314,7 @@ def _listing(source: h5py.File) -> str:
     return (", ".join(keys[:8]) or "no keys") + more
 
 
-def _read(source: h5py.File, file: SurveyFile) -> tuple[dict, list[str]]:
+def _read(source: h5py.File, file: ReleaseFile) -> tuple[dict, list[str]]:
     """Returns the columns of a file by feature name, and the keys it lacks."""
     count, lacking = len(source[LABELS[file.survey]]), []
 
@@ -354,8 +354,8 @@ def _read(source: h5py.File, file: SurveyFile) -> tuple[dict, list[str]]:
 def _without_sentinels(values: np.ndarray) -> np.ndarray:
     """Returns values with NaN for -99, -99.9 and infinity."""
     # The tolerance is for float32.
-    found = np.any([np.abs(values - s) < 1e-4 for s in _SENTINELS], axis=0)
-    return np.where(found | np.isinf(values), np.nan, values).astype(values.dtype)
+    is_sentinel = np.any([np.abs(values - s) < 1e-4 for s in _SENTINELS], axis=0)
+    return np.where(is_sentinel | np.isinf(values), np.nan, values).astype(values.dtype)
 
 
 def _whole(names: np.ndarray) -> np.ndarray:

@@ -85,8 +85,8 @@ def source_surveys(names: np.ndarray) -> np.ndarray:
         return part.partition("-")[0]
 
     for name in set(names):
-        found = {survey(part) for part in name.split(",")}
-        known[name] = "+".join(sorted(found - {""}))
+        surveys = {survey(part) for part in name.split(",")}
+        known[name] = "+".join(sorted(surveys - {""}))
     return np.array([*(known[name] for name in names), None], object)[:-1]
 
 
@@ -221,26 +221,26 @@ def _spectroscopic_cuts(
     if options["secure"]:
         cuts["not secure"] = spectroscopic & (table["specz_flag_homogeneous"] != 1)
     if options["source_surveys"]:
-        wanted, found = set(options["source_surveys"]), table["source_survey"]
-        there = {name for names in set(found) for name in names.split("+") if name}
+        wanted, surveys = set(options["source_surveys"]), table["source_survey"]
+        there = {name for names in set(surveys) for name in names.split("+") if name}
         if wanted - there:
             raise InputError(
                 "Wanted: source_surveys that specz_name has: "
                 f"{', '.join(sorted(there)) or 'none'}. Received: "
                 f"{'+'.join(sorted(wanted))}."
             )
-        chosen = {names for names in set(found) if wanted & set(names.split("+"))}
-        good = np.array([names in chosen for names in found], bool)
+        chosen = {names for names in set(surveys) if wanted & set(names.split("+"))}
+        good = np.array([names in chosen for names in surveys], bool)
         cuts["other source survey"] = spectroscopic & ~good
     return cuts
 
 
 def _repeats(names: np.ndarray, splits: np.ndarray) -> np.ndarray:
     """Returns where a name stood before in a row that is used; empty ones never."""
-    seen, repeats = set(), np.zeros(len(names), bool)
+    names_before, repeats = set(), np.zeros(len(names), bool)
     for row in np.flatnonzero((splits != "") & (names != "")):
-        repeats[row] = names[row] in seen
-        seen.add(names[row])
+        repeats[row] = names[row] in names_before
+        names_before.add(names[row])
     return repeats
 
 
@@ -254,14 +254,14 @@ def _in_both(
     ours = np.flatnonzero((survey == "galaxies_ml") & (splits != ""))
     theirs = np.flatnonzero((survey == "transfer_z") & (splits != ""))
     if options["match"] == "id":
-        found = find_same_ids(table["id"][ours], table["id"][theirs])
+        matches = find_same_ids(table["id"][ours], table["id"][theirs])
     else:
         ra, dec = table["ra"], table["dec"]
-        found = find_duplicates(
+        matches = find_duplicates(
             ra[ours], dec[ours], ra[theirs], dec[theirs], options["radius"]
         )
     both = np.zeros(len(splits), bool)
-    both[theirs[found >= 0]] = True
+    both[theirs[matches >= 0]] = True
     return both
 
 
@@ -281,11 +281,11 @@ def _check_splits(splits: np.ndarray, left_out: dict[str, int]) -> None:
     empty = [s for s in ("train", "validation", "test") if not (splits == s).any()]
     if not empty:
         return
-    told = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    words = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     hint = "Loosen the cuts"
     if any("neighbour" in reason for reason in left_out):
         hint += ", or set neighbours=keep or a smaller neighbour_radius"
     raise InputError(
         f"Wanted: rows for {' and '.join(empty)}. Received: none of {len(splits)} rows "
-        f"after these were left out: {told or 'none'}. {hint}."
+        f"after these were left out: {words or 'none'}. {hint}."
     )

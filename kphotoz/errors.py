@@ -7,7 +7,7 @@ Anything else that escapes a command is a bug of ours and keeps its traceback.
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "told", "unknown"]
+__all__ = ["InputError", "message_of", "unknown"]
 
 
 _LONGEST = 2000  # characters of an error; our choice
@@ -45,11 +45,11 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     )
 
 
-def told(error: ValueError) -> str:
+def message_of(error: Exception) -> str:
     """Returns what a validation found wrong in one line: fields, reasons and values.
 
     Args:
-        error: ValueError. One of pydantic, else its own words are returned.
+        error: of pydantic, else its own words are returned.
     """
     if not hasattr(error, "errors"):
         return " ".join(str(error).split())

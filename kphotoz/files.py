@@ -127,9 +127,9 @@ def sweep(path: str | os.PathLike) -> None:
             folder.
     """
     path = pathlib.Path(path)
-    found = path.rglob(".*") if path.is_dir() else path.parent.glob(".*")
+    leftovers = path.rglob(".*") if path.is_dir() else path.parent.glob(".*")
     whole = path.is_dir()
-    for aside in list(found):
+    for aside in list(leftovers):
         if _is_left(aside.name) if whole else half_written(aside, path):
             aside.unlink(missing_ok=True)
 

@@ -48,6 +48,9 @@ ONE_BACKEND = (
 BOTH_BACKENDS = "tests/data/test_batches.py"
 
 
+_FAMILIES = (
+    "tests/guarantees/test_families.py::test_a_sample_of_families_keeps_the_contract"
+)
 # Comparisons of many small models, and tests that start both backends themselves: on
 # JAX compilation makes them slow, so there they belong to the large tests.
 LARGE_ON_JAX = (
@@ -63,6 +66,8 @@ LARGE_ON_JAX = (
     "tests/cli/test_compare.py::test_an_unlabelled_deployment_survey",
     "tests/cli/test_compare.py::test_regimes_run_on_a_users_two_samples",
     "tests/regimes/test_augment.py",
+    # The three that stay convolve and attend as well.
+    *(f"{_FAMILIES}[{name}]" for name in ("Bert", "ViT", "ConvNeXtTiny")),
 )
 
 

@@ -86,8 +86,8 @@ class MockHSCConfig(tfds.core.BuilderConfig):
 def _describe(labels: str, selection: str, depth: str, kind: str) -> str:
     label = {"template_fit": "template-fit redshifts", "exact": "exact redshifts"}
     chosen = {"deep": "galaxies of i < 23.5", "bright": "galaxies as HSC spectroscopy"}
-    seen = {"image": "imaging", "catalog": "photometry"}
-    layer = f"HSC {depth.capitalize()} {seen[kind]}"
+    observed = {"image": "imaging", "catalog": "photometry"}
+    layer = f"HSC {depth.capitalize()} {observed[kind]}"
     return f"{chosen[selection]}, {label[labels]}, {layer}"
 
 
@@ -172,11 +172,11 @@ def named(name: str) -> MockHSCConfig | None:
     """Returns the configuration that `config` gives this name, or None."""
     stem = max((n for n in CONFIGS if name.startswith(n)), key=len, default="")
     sizes = "".join(rf"(?:-{letter}(\d+))?" for letter in LETTERS.values())
-    found = stem and re.fullmatch(sizes, name[len(stem) :])
-    if not found:
+    match = stem and re.fullmatch(sizes, name[len(stem) :])
+    if not match:
         return None
     given: dict[str, Any]
-    given = {k: v for k, v in zip(LETTERS, found.groups(), strict=True) if v}
+    given = {k: v for k, v in zip(LETTERS, match.groups(), strict=True) if v}
     if "image_size" in given and CONFIGS[stem].kind == "catalog":
         return None
     wanted = config(stem, **given)

@@ -55,11 +55,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Returns features, units and bands of the survey."""
-        seen = _seen(self.builder_config)
+        observed = _seen(self.builder_config)
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    **seen,
+                    **observed,
                     "redshift": _number("the label"),
                     "redshift_error": _number("its standard error"),
                     "z_true": _number("the true redshift"),
@@ -68,7 +68,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "group": tfds.features.Text(doc="equal for the same galaxy"),
                 }
             ),
-            supervised_keys=(*seen, "redshift"),
+            supervised_keys=(*observed, "redshift"),
             metadata=tfds.core.MetadataDict(_metadata(self.builder_config)),
         )
 

@@ -21,7 +21,7 @@ import numpy as np
 import pydantic
 import safetensors
 
-from kphotoz.errors import InputError, told
+from kphotoz.errors import InputError, message_of
 from kphotoz.files import write_json, write_tensors
 from kphotoz.untrusted import check_pattern, parse_json
 
@@ -248,9 +248,7 @@ def _read_config(folder: pathlib.Path) -> _Config:
             raise ValueError("it is no JSON object")
         config = _Config.model_validate(raw)
     except (OSError, ValueError) as error:
-        # `told` takes the words of any error; its hint knows of one kind.
-        words = told(error)  # type: ignore[arg-type]
-        raise _refusal(f"{path}: {words}", "Save it again") from error
+        raise _refusal(f"{path}: {message_of(error)}", "Save it again") from error
     known = _HARMLESS | _Config.model_fields.keys() | _BEYOND.keys()
     for name in sorted(raw.keys() - known):
         if raw[name]:

@@ -75,12 +75,12 @@ def hardware() -> list[str]:
     if name() == "jax":
         import jax
 
-        found = jax.local_devices()
-        gpus = [one.device_kind for one in found if one.platform != "cpu"]
+        present = jax.local_devices()
+        gpus = [one.device_kind for one in present if one.platform != "cpu"]
     else:
         config = tensorflow().config
-        found = config.list_physical_devices("GPU")
-        details = map(config.experimental.get_device_details, found)
+        present = config.list_physical_devices("GPU")
+        details = map(config.experimental.get_device_details, present)
         gpus = [str(each.get("device_name", "GPU")) for each in details]
     return [machine.processor(), *gpus]
 
@@ -153,18 +153,18 @@ def has_bfloat16() -> bool:
 def _tensorflow_capability() -> int | None:
     """Returns the lowest major compute capability of the GPUs, None without any."""
     module = tensorflow()
-    found = [
+    known = [
         module.config.experimental.get_device_details(device)
         for device in module.config.list_physical_devices("GPU")
     ]
-    return min((x.get("compute_capability", (0,))[0] for x in found), default=None)
+    return min((x.get("compute_capability", (0,))[0] for x in known), default=None)
 
 
 def _jax_capability() -> int | None:
     import jax
 
-    found = [device for device in jax.devices() if device.platform != "cpu"]
-    versions = [str(getattr(device, "compute_capability", "0")) for device in found]
+    others = [device for device in jax.devices() if device.platform != "cpu"]
+    versions = [str(getattr(device, "compute_capability", "0")) for device in others]
     numbers = [version.partition(".")[0] for version in versions]
     # AMD's are names, such as gfx950: nothing is known of them.
     return min((int(x) if x.isdecimal() else 0 for x in numbers), default=None)

@@ -65,11 +65,11 @@ def _join(cluster: Cluster) -> None:
     )
 
 
-def _chosen(count: str, found: int) -> int:
-    chosen = found if count == "all" else int(count) if count.isdecimal() else 0
-    if not 1 <= chosen <= found:
+def _chosen(count: str, here: int) -> int:
+    chosen = here if count == "all" else int(count) if count.isdecimal() else 0
+    if not 1 <= chosen <= here:
         raise InputError(
-            f"Wanted: --devices from 1 to {found}, which {devices.name()} sees here, "
+            f"Wanted: --devices from 1 to {here}, which {devices.name()} sees here, "
             f"or all. Received: {count}. Choose fewer, or run where there are more."
         )
     return chosen
@@ -100,11 +100,11 @@ def _mirrored(count: str) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
     tf = devices.tensorflow()
     config = tf.config
-    found = config.list_logical_devices("GPU") or config.list_logical_devices("CPU")
-    chosen = _chosen(count, len(found))
+    those = config.list_logical_devices("GPU") or config.list_logical_devices("CPU")
+    chosen = _chosen(count, len(those))
     if chosen == 1:
         return contextlib.nullcontext()
-    return tf.distribute.MirroredStrategy([x.name for x in found[:chosen]]).scope()
+    return tf.distribute.MirroredStrategy([x.name for x in those[:chosen]]).scope()
 
 
 def replicas() -> int:

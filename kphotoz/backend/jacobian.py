@@ -31,12 +31,12 @@ def _jax(model: Any) -> Callable[[Any], np.ndarray]:
 
     def outputs(values: list, fixed: list, example: Any) -> Any:
         batch = jax.tree_util.tree_map(lambda x: x[None], example)
-        found, _ = model.stateless_call(values, fixed, batch, training=False)
-        return jnp.reshape(found, (-1,))
+        predicted, _ = model.stateless_call(values, fixed, batch, training=False)
+        return jnp.reshape(predicted, (-1,))
 
     def flat(values: list, fixed: list, example: Any) -> Any:
-        found = jax.jacrev(outputs)(values, fixed, example)
-        return jnp.concatenate([jnp.reshape(x, (x.shape[0], -1)) for x in found], 1)
+        flattened = jax.jacrev(outputs)(values, fixed, example)
+        return jnp.concatenate([jnp.reshape(x, (x.shape[0], -1)) for x in flattened], 1)
 
     every = jax.jit(jax.vmap(flat, (None, None, 0)))
 
@@ -56,9 +56,9 @@ def _tensorflow(model: Any) -> Callable[[Any], np.ndarray]:
     def flat(example: Any) -> Any:
         batch = tf.nest.map_structure(lambda x: x[None], example)
         with tf.GradientTape() as tape:
-            found = tf.reshape(model(batch, training=False), (-1,))
-        parts = tape.jacobian(found, values, unconnected_gradients=zero)
-        return tf.concat([tf.reshape(x, (tf.shape(found)[0], -1)) for x in parts], 1)
+            row = tf.reshape(model(batch, training=False), (-1,))
+        parts = tape.jacobian(row, values, unconnected_gradients=zero)
+        return tf.concat([tf.reshape(x, (tf.shape(row)[0], -1)) for x in parts], 1)
 
     @tf.function(reduce_retracing=True)
     def every(batch: Any) -> Any:

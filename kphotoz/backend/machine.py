@@ -78,8 +78,8 @@ def processor() -> str:
 
 
 def _of_processor(names: str) -> str:
-    found = re.search(rf"^(?:{names})\s*:(.*)", _text("/proc/cpuinfo"), re.MULTILINE)
-    return found[1].strip() if found else ""
+    match = re.search(rf"^(?:{names})\s*:(.*)", _text("/proc/cpuinfo"), re.MULTILINE)
+    return match[1].strip() if match else ""
 
 
 def _groups(controller: str, top: str) -> Iterator[pathlib.Path]:
@@ -88,16 +88,16 @@ def _groups(controller: str, top: str) -> Iterator[pathlib.Path]:
     A container may show the path that its machine knows, which is not in it.
     """
     pattern = rf"^[0-9]+:(?:[^:\n]*,)?{controller}(?:,[^:\n]*)?:/(.*)"
-    found = re.search(pattern, _text("/proc/self/cgroup"), re.MULTILINE)
-    own = pathlib.PurePosixPath(found[1] if found else "")
+    match = re.search(pattern, _text("/proc/self/cgroup"), re.MULTILINE)
+    own = pathlib.PurePosixPath(match[1] if match else "")
     for part in (own, *own.parents):
         yield pathlib.Path(top) / part
 
 
 def _number(path: str | os.PathLike, name: str = "") -> int | None:
     """Returns the number after a name in a file of Linux; None without, as "max"."""
-    found = re.search(rf"^{name}\s*([0-9]+)", _text(path), re.MULTILINE)
-    return int(found[1]) if found else None
+    match = re.search(rf"^{name}\s*([0-9]+)", _text(path), re.MULTILINE)
+    return int(match[1]) if match else None
 
 
 def _text(path: str | os.PathLike) -> str:

@@ -104,10 +104,10 @@ def deal_gpus(count: int, context: BaseContext) -> SimpleQueue | None:
         count: int > 0. Processes.
         context: of these processes.
     """
-    seen = len([name for name in devices.accelerators() if name.startswith("gpu")])
+    gpus = len([name for name in devices.accelerators() if name.startswith("gpu")])
     listed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    names = listed if len(listed) == seen else [str(number) for number in range(seen)]
-    if seen < 2:
+    names = listed if len(listed) == gpus else [str(number) for number in range(gpus)]
+    if gpus < 2:
         return None
     hands = context.SimpleQueue()
     for number in range(count):

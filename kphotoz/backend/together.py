@@ -35,12 +35,12 @@ def broadcast(content: bytes) -> bytes:
 
     sizes = np.array(divmod(len(content), _PIECE), np.int32)  # JAX's longest integers
     whole, rest = (int(number) for number in send(sizes))
-    found = []
+    received = []
     for start in range(0, whole * _PIECE + rest, _PIECE):
         size = min(_PIECE, whole * _PIECE + rest - start)
         mine = content[start : start + size] if process()[0] == 0 else bytes(size)
-        found.append(np.asarray(send(np.frombuffer(mine, np.uint8))).tobytes())
-    return b"".join(found)
+        received.append(np.asarray(send(np.frombuffer(mine, np.uint8))).tobytes())
+    return b"".join(received)
 
 
 @contextlib.contextmanager

@@ -78,11 +78,11 @@ def kept(
     if where is None:
         return train()
     entry = where / _key(regime, experiment, seed, settings)
-    found = _read(entry)
-    if found is None:
-        found = train()
-        _keep(entry, found)
-    return found
+    stored = _read(entry)
+    if stored is None:
+        stored = train()
+        _keep(entry, stored)
+    return stored
 
 
 def _key(regime: Regime, experiment: Experiment, seed: int, settings: Training) -> str:
@@ -126,17 +126,17 @@ def _read(entry: pathlib.Path) -> Result | None:
         return None
 
 
-def _keep(entry: pathlib.Path, found: Result) -> None:
+def _keep(entry: pathlib.Path, result: Result) -> None:
     """Writes an entry, whole or not at all; all goes on without it."""
-    found.cost["reused"] = False
+    result.cost["reused"] = False
     aside = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         aside = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=entry.parent))
         run = RunFolder(aside)
-        run.save_model(found.model)
+        run.save_model(result.model)
         names = ("history", "score", "cost")
-        facts = {name: getattr(found, name) for name in names}
+        facts = {name: getattr(result, name) for name in names}
         run.save_json("result", facts | {"sha256": hash_file(aside / "model.keras")})
         shutil.rmtree(entry, ignore_errors=True)  # a damaged one
         aside.rename(entry)

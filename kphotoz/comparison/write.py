@@ -37,13 +37,13 @@ def summarize(
     recipe = experiment.recipe
     weights = experiment.deployment_weights
     tables = Tables(out, recipe, regimes, weights.values if weights else None)
-    found = collect(tables)
+    collected = collect(tables)
     headline = recipe.evaluation.headline
     adapted = [
         r.name for r in regimes if r.trainable.start == "base" and r.learns_from_target
     ]
     forests = [r.name for r in regimes if r.trainable.moves == "forest"]
-    window, rows, pairs = found.windows[0], found.rows, found.differences
+    window, rows, pairs = collected.windows[0], collected.rows, collected.differences
     comparison = {
         "title": recipe.title,
         "command": command,
@@ -62,7 +62,7 @@ def summarize(
         "regimes": {regime.name: regime.description for regime in regimes},
         "fractions": list(recipe.fractions),
         "seeds": recipe.seeds,
-        **found.as_dict(),
+        **collected.as_dict(),
         "published": recipe.published,
         "crossover": crossover(rows, adapted, headline, window=window),
         "licences": _licences(experiment),
@@ -179,15 +179,15 @@ def _magnitude_band(experiment: Experiment, sample: str) -> str | None:
 
 
 def _licences(experiment: Experiment) -> list[dict]:
-    found = {}
+    licences = {}
     for splits in filter(None, (experiment.source, experiment.target)):
         info = splits["test"].info
-        found[info.name] = {
+        licences[info.name] = {
             "survey": info.name,
             "licence": info.metadata.get("licence", "not stated"),
             "acknowledgement": info.metadata.get("acknowledgement", ""),
         }
-    return list(found.values())
+    return list(licences.values())
 
 
 def _predictions(tables: Tables) -> dict[str, np.ndarray]:

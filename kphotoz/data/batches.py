@@ -274,12 +274,10 @@ def to_device(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     dataset = dataset.with_options(options)
     # Several devices share each batch: then TensorFlow itself copies the parts.
     alone = devices.name() == "tensorflow" and distribution.replicas() == 1
-    found = devices.gpus() if alone else []
-    if not found:
+    gpus = devices.gpus() if alone else []
+    if not gpus:
         return dataset.prefetch(_AHEAD)
-    return dataset.apply(
-        tf.data.experimental.prefetch_to_device(f"/{found[0]}", _AHEAD)
-    )
+    return dataset.apply(tf.data.experimental.prefetch_to_device(f"/{gpus[0]}", _AHEAD))
 
 
 def in_memory(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
@@ -343,10 +341,10 @@ def _batches(
     shapes = [(None, *sample.info.input_shape), *[(None,)] * columns]
 
     def batch(step: Any) -> Any:
-        found = tf.numpy_function(read, [step], [tf.float32] * len(shapes))
-        for tensor, shape in zip(found, shapes, strict=True):
+        arrays = tf.numpy_function(read, [step], [tf.float32] * len(shapes))
+        for tensor, shape in zip(arrays, shapes, strict=True):
             tensor.set_shape(shape)
-        return tuple(found) if columns else found[0]
+        return tuple(arrays) if columns else arrays[0]
 
     readers = _readers()
     calls = readers if readers > 1 else None  # a single one needs no thread of its own

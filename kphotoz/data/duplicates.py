@@ -27,19 +27,19 @@ def find_duplicates(
     """
     from scipy.spatial import cKDTree
 
-    found = np.full(len(ra2), -1, np.int64)
+    matches = np.full(len(ra2), -1, np.int64)
     first, points1 = _unit_vectors(ra1, dec1)
     second, points2 = _unit_vectors(ra2, dec2)
     if not len(first) or not len(second):
-        return found
+        return matches
     chord = 2 * np.sin(np.radians(radius / 3600) / 2)
     # The tree leaves out what lies at its bound exactly; we do not.
     distance, row = cKDTree(points1).query(
         points2, distance_upper_bound=np.nextafter(chord, np.inf)
     )
     near = np.isfinite(distance)
-    found[second[near]] = first[row[near]]
-    return found
+    matches[second[near]] = first[row[near]]
+    return matches
 
 
 def find_same_ids(ids1: np.ndarray, ids2: np.ndarray) -> np.ndarray:

@@ -74,14 +74,14 @@ def catalog_photometry(
     photometry = np.asarray(photometry, "float64")
     b = np.asarray(softening, "float64")
     flux, error = photometry[..., 0], photometry[..., 1]
-    seen = np.isfinite(flux)
+    measured = np.isfinite(flux)
     magnitude = _ZERO_POINT - _POGSON * (np.arcsinh(flux / (2 * b)) + np.log(b))
     nothing = np.full(len(b), np.nan) if fill is None else np.asarray(fill, "float64")
-    magnitude = np.where(seen, magnitude, nothing)
+    magnitude = np.where(measured, magnitude, nothing)
     error = np.where(np.isfinite(error), error, b)
-    error = np.where(seen, _POGSON * error / np.hypot(flux, 2 * b), 0.0)
+    error = np.where(measured, _POGSON * error / np.hypot(flux, 2 * b), 0.0)
     colours = magnitude[:, :-1] - magnitude[:, 1:]
-    columns = [magnitude, colours, error, seen]
+    columns = [magnitude, colours, error, measured]
     return np.concatenate(columns, axis=1).astype("float32")
 
 

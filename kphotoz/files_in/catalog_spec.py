@@ -93,8 +93,8 @@ class CatalogSpec(SurveySpec):
         for field, columns in self.columns().items():
             counts[field] = len(columns)
         if len(set(counts.values())) > 1:
-            told = ", ".join(f"{count} {field}" for field, count in counts.items())
-            raise ValueError(f"each band needs one column of each kind, not {told}")
+            words = ", ".join(f"{count} {field}" for field, count in counts.items())
+            raise ValueError(f"each band needs one column of each kind, not {words}")
         names = [name for columns in self.columns().values() for name in columns]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -146,9 +146,9 @@ class CatalogSpec(SurveySpec):
     def columns(self) -> dict[str, Columns]:
         """Returns the columns of photometry by field."""
         fields = ("magnitudes", "magnitude_errors", "fluxes", "flux_errors")
-        found = {field: getattr(self, field) for field in fields}
-        found["extinction_columns"] = self.extinction_columns
-        return {field: columns for field, columns in found.items() if columns}
+        given = {field: getattr(self, field) for field in fields}
+        given["extinction_columns"] = self.extinction_columns
+        return {field: columns for field, columns in given.items() if columns}
 
     def asked(self) -> tuple[str, ...]:
         """Returns the fields that must be declared, or said to be unknown."""

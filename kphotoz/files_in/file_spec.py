@@ -86,7 +86,7 @@ class FileSpec(SurveySpec):
 
     def _files(self) -> dict[pathlib.PurePath, pathlib.Path | bytes]:
         """Returns what is read, the table of a folder wherever it is."""
-        found = super()._files()
+        files = super()._files()
         if self.table is not None and self.file.is_dir():
-            found.setdefault(pathlib.PurePath(self.table), self.file / self.table)
-        return found
+            files.setdefault(pathlib.PurePath(self.table), self.file / self.table)
+        return files

@@ -219,11 +219,11 @@ def _check_flags(
     wanted = "pixels" if kind == "cutouts" else "photometry"
     wanted += " and redshifts" if spec.labelled else ""
     reasons = zip(*np.unique(flags[bad].astype(str), return_counts=True), strict=True)
-    told = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    words = ", ".join(f"{count} {reason}" for reason, count in reasons)
     if not spec.skip_bad or len(bad) == len(flags):
         raise InputError(
             f"Wanted: usable {wanted} in {spec.file}. Received: "
-            f"{len(bad)} of {len(flags)} rows without, first {first}; in all {told}. "
+            f"{len(bad)} of {len(flags)} rows without, first {first}; in all {words}. "
             "Mend them, or leave them out with --skip-bad."
         )
     listing = data_dir() / kind / f"{spec.title}.skipped.csv"
@@ -236,6 +236,6 @@ def _check_flags(
         writer.writerows([row, ids[row], flags[row]] for row in bad)
     print(
         f"{spec.file.name}: {len(bad)} of {len(flags)} rows left out, first {first}; "
-        f"in all {told}; listed in {listing}",
+        f"in all {words}; listed in {listing}",
         file=sys.stderr,
     )

@@ -56,13 +56,13 @@ class FileStream(Stream):
 def _state(path: pathlib.Path) -> tuple[int, ...] | None:
     """Returns what tells a changed file; None for a folder, where others may write."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return ()
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return None
     # No inode: some network file systems give a file another one now and then.
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def open_stream(source: SurveySpec | Stream | str) -> Stream:

@@ -109,13 +109,13 @@ class SurveySpec(pydantic.BaseModel):
         try:
             return cls(**fields)
         except pydantic.ValidationError as error:
-            found = [
+            problems = [
                 f"{'.'.join(map(str, item['loc'])) or 'fields'}: {item['msg']}"
                 for item in error.errors(include_url=False, include_context=False)
             ]
             raise InputError(
                 f"Wanted: a usable description of {cls.KIND}. Received: "
-                f"{'; '.join(dict.fromkeys(found))}. Correct these fields."
+                f"{'; '.join(dict.fromkeys(problems))}. Correct these fields."
             ) from error
 
     @classmethod
@@ -243,10 +243,10 @@ class SurveySpec(pydantic.BaseModel):
         said = self.model_dump(mode="json", exclude={"file", "name"})
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
         try:
-            for name, found in sorted(self._files().items()):
+            for name, path in sorted(self._files().items()):
                 if self.file.is_dir():
                     digest.update(os.fsencode(name))
-                digest.update(found if isinstance(found, bytes) else _hashed(found))
+                digest.update(path if isinstance(path, bytes) else _hashed(path))
         except OSError as error:
             raise InputError(
                 f"Wanted: {self.KIND}. Received: {error.filename or self.file}: "
@@ -270,20 +270,20 @@ def _files_in(top: pathlib.Path) -> _Files:
     A folder is entered once, for links may lead in circles; where another link leads
     to it stands the name by which it was entered.
     """
-    found: _Files = {}
+    files: _Files = {}
     entered: dict[str, bytes] = {}
-    for folder, inner, files in os.walk(top, followlinks=True):
+    for folder, inner, names in os.walk(top, followlinks=True):
         name = pathlib.PurePath(folder).relative_to(top)
         itself = os.fsencode(name)
         first = entered.setdefault(os.path.realpath(folder), itself)
         if first != itself:
-            found[name] = first
+            files[name] = first
             inner.clear()
             continue
         inner[:] = sorted(one for one in inner if not one.startswith("."))
-        paths = (pathlib.Path(folder, one) for one in files if not one.startswith("."))
-        found |= {name / path.name: path for path in paths if path.is_file()}
-    return found
+        paths = (pathlib.Path(folder, one) for one in names if not one.startswith("."))
+        files |= {name / path.name: path for path in paths if path.is_file()}
+    return files
 
 
 def _hashed(path: pathlib.Path) -> bytes:

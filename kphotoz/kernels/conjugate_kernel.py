@@ -145,7 +145,7 @@ class ConjugateKernel(LastLayerFit):
     ) -> "ConjugateKernel":
         targets = check_targets(targets)
         weights = check_weights(weights, targets)
-        found = fit_rows(
+        fit = fit_rows(
             Remembered(make),
             targets,
             weights,
@@ -153,8 +153,8 @@ class ConjugateKernel(LastLayerFit):
             reweight,
             self._start(targets.shape[1]),
         )
-        self.coefficients, self.ridge = found.coefficients, found.ridge
-        self.noise, self._solver = found.noise, found.solver
+        self.coefficients, self.ridge = fit.coefficients, fit.ridge
+        self.noise, self._solver = fit.noise, fit.solver
         return self
 
     def solutions(self, ridges: Iterable[float]) -> Iterator[np.ndarray]:
@@ -181,8 +181,8 @@ class ConjugateKernel(LastLayerFit):
             InputError: before `fit`.
         """
         coefficients = check_fitted(self.coefficients)
-        found = [rows @ coefficients for rows in self._rows(inputs)]
-        return np.concatenate(found or [np.empty((0, coefficients.shape[1]))])
+        predictions = [rows @ coefficients for rows in self._rows(inputs)]
+        return np.concatenate(predictions or [np.empty((0, coefficients.shape[1]))])
 
     def variance(self, inputs: Any) -> np.ndarray:
         """Returns the variance of the fit at the inputs, (n, outputs).

@@ -63,9 +63,9 @@ class Features:
         """
         start = 0
         for batch in batches(inputs, self.batch_size):
-            found = np.asarray(self._below.predict_on_batch(batch), np.float64)
-            yield self._checked(found.reshape(len(found), -1), start)
-            start += len(found)
+            features = np.asarray(self._below.predict_on_batch(batch), np.float64)
+            yield self._checked(features.reshape(len(features), -1), start)
+            start += len(features)
 
     def sliced(self, features: np.ndarray) -> Iterator[np.ndarray]:
         """Yields features that are known already as `blocks` would.
@@ -77,17 +77,17 @@ class Features:
             InputError: a feature that is not finite.
         """
         for start in range(0, len(features), self.batch_size):
-            found = np.asarray(features[start : start + self.batch_size], np.float64)
-            yield self._checked(found, start)
+            block = np.asarray(features[start : start + self.batch_size], np.float64)
+            yield self._checked(block, start)
 
-    def _checked(self, found: np.ndarray, start: int) -> np.ndarray:
-        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    def _checked(self, features: np.ndarray, start: int) -> np.ndarray:
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(bad):
             raise InputError(
                 f"Wanted: finite features of {self.layer}. Received: NaN or infinity "
                 f"in row {start + bad[0]}. Leave such rows out, or check the model."
             )
-        return found
+        return features
 
 
 def with_constant(

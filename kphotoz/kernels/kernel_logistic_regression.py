@@ -89,8 +89,8 @@ class KernelLogisticRegression(LastLayerFit):
         self._check_size(outputs)
         rows = Remembered(lambda: self._rows(inputs))
         start = np.zeros((self.features.width + 1, outputs))
-        found = minimize(rows, labels, weights, ridge, rounds, start)
-        self.coefficients, self.rounds, self.converged = found
+        minimum = minimize(rows, labels, weights, ridge, rounds, start)
+        self.coefficients, self.rounds, self.converged = minimum
         return self
 
     def predict(self, inputs: Any) -> np.ndarray:
@@ -101,9 +101,9 @@ class KernelLogisticRegression(LastLayerFit):
         """
         coefficients = check_fitted(self.coefficients)
         outputs = coefficients.shape[1]
-        found = [np.empty((0, outputs))]
-        found += [rows @ coefficients for rows in self._rows(inputs)]
-        logits = np.concatenate(found)
+        blocks = [np.empty((0, outputs))]
+        blocks += [rows @ coefficients for rows in self._rows(inputs)]
+        logits = np.concatenate(blocks)
         if outputs == 1:  # a sigmoid is a softmax beside a logit of 0
             logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))

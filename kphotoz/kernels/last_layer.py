@@ -62,14 +62,14 @@ class LastLayerFit:
         return with_constant(blocks, self._head is None or self._head.use_bias)
 
 
-def check_fitted(found: _Found | None) -> _Found:
+def check_fitted(fitted: _Found | None) -> _Found:
     """Returns what a fit has found, after checking that it found something.
 
     Raises:
         InputError: it is None.
     """
-    if found is None:
+    if fitted is None:
         raise InputError(
             "Wanted: a fitted kernel. Received: one without data. Call fit first."
         )
-    return found
+    return fitted

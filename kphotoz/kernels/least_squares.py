@@ -104,12 +104,12 @@ class Solver:
         """
         features = np.asarray(features, np.float64)
         along = features @ self.directions.T
-        found = np.square(along) @ self._inverse(ridge)
+        leverages = np.square(along) @ self._inverse(ridge)
         if ridge:  # all that no row has seen is held by the ridge alone
             kept = np.square(along[:, : self.rank]).sum(axis=1)
             unseen = np.square(features).sum(axis=1) - kept
-            found += np.maximum(unseen, 0.0) / ridge
-        return found
+            leverages += np.maximum(unseen, 0.0) / ridge
+        return leverages
 
     def left_out(
         self,

@@ -98,19 +98,19 @@ def fit_rows(
     solver = _reduced(rows, wanted, used)
     if ridge == "left_out":
         ridge = _best_ridge(solver, rows, wanted, used)
-    found = solver.solve(ridge) + start
+    coefficients = solver.solve(ridge) + start
     if reweight:
-        after = _predictions(rows, targets, found)
+        after = _predictions(rows, targets, coefficients)
         for _ in range(_MOST_ROUNDS):
             before = after
             used = weights * check_weights(reweight(targets, after), targets)
             solver = _reduced(rows, wanted, used)
-            found = solver.solve(ridge) + start
-            after = _predictions(rows, targets, found)
+            coefficients = solver.solve(ridge) + start
+            after = _predictions(rows, targets, coefficients)
             if np.abs(after - before).max() <= _SETTLED * (1 + np.abs(after).max()):
                 break
-    noise = _noise(solver, rows, targets, used, found, ridge)
-    return LinearFit(found, ridge, noise, solver)
+    noise = _noise(solver, rows, targets, used, coefficients, ridge)
+    return LinearFit(coefficients, ridge, noise, solver)
 
 
 def parts(rows: Remembered, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:

@@ -100,12 +100,12 @@ class NeuralTangentKernel:
         rows = outputs * sum(len(_any(batch)) for batch in batches(inputs, 2**14))
         named = "derivatives of rows * outputs by parameters"
         self._check_size(rows, self.parameters, named)
-        found = np.empty((rows, self.parameters))
+        jacobian = np.empty((rows, self.parameters))
         start = 0
         for block in self._blocks(inputs):
-            found[start : start + len(block)] = block
+            jacobian[start : start + len(block)] = block
             start += len(block)
-        return found
+        return jacobian
 
     def fit(
         self,
@@ -159,12 +159,12 @@ class NeuralTangentKernel:
             InputError: before `fit`.
         """
         check_fitted(self.displacement)
-        found = []
+        predictions = []
         for batch in batches(inputs, self._batch_size):
             blocks = [block @ self.displacement for block in self._blocks(batch)]
             pulled = np.concatenate(blocks).reshape(len(_any(batch)), -1)
-            found.append(pulled + self._start(batch, pulled))
-        return np.concatenate(found or [np.empty((0, 1))])
+            predictions.append(pulled + self._start(batch, pulled))
+        return np.concatenate(predictions or [np.empty((0, 1))])
 
     def variance(self, inputs: Any) -> np.ndarray:
         """Returns the variance of the fit at the inputs, (n, outputs).
@@ -182,41 +182,41 @@ class NeuralTangentKernel:
                 "ridge=0, which says nothing of the scale. Use ridge='left_out'."
             )
         values, vectors = check_fitted(self._spectrum)
-        seen, noise = check_fitted(self._rows), check_fitted(self.noise)
+        trained, noise = check_fitted(self._rows), check_fitted(self.noise)
         inverse = _inverse(values, self.ridge)
-        found = []
+        variances = []
         for batch in batches(inputs, self._batch_size):
             left = []
             for rows in self._blocks(batch):
-                known = np.square(rows @ seen.T @ vectors) @ inverse
+                known = np.square(rows @ trained.T @ vectors) @ inverse
                 left.append(np.maximum(np.square(rows).sum(axis=1) - known, 0.0))
             scaled = noise / self.ridge * np.concatenate(left)
-            found.append(scaled.reshape(len(_any(batch)), -1))
-        return np.concatenate(found or [np.empty((0, 1))])
+            variances.append(scaled.reshape(len(_any(batch)), -1))
+        return np.concatenate(variances or [np.empty((0, 1))])
 
     def _blocks(self, inputs: Any) -> Iterator[np.ndarray]:
         """Yields derivatives, float64 (n * outputs, parameters)."""
         size = max(1, min(self._batch_size, _BLOCK // (8 * self.parameters)))
         start = 0
         for batch in batches(inputs, size):
-            found = np.asarray(self._jacobian(batch), np.float64)
-            bad = np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))
+            jacobian = np.asarray(self._jacobian(batch), np.float64)
+            bad = np.flatnonzero(~np.isfinite(jacobian).all(axis=(1, 2)))
             if len(bad):
                 raise InputError(
                     "Wanted: finite derivatives. Received: NaN or infinity in row "
                     f"{start + bad[0]}. Leave such rows out, or check the model."
                 )
-            start += len(found)
-            yield found.reshape(-1, self.parameters)
+            start += len(jacobian)
+            yield jacobian.reshape(-1, self.parameters)
 
     def _network(self, inputs: Any) -> np.ndarray:
-        found = self.model.predict(inputs, self._batch_size, verbose=0)
-        if isinstance(found, dict | list | tuple):
+        outputs = self.model.predict(inputs, self._batch_size, verbose=0)
+        if isinstance(outputs, dict | list | tuple):
             raise InputError(
-                f"Wanted: a model with one output. Received: {len(found)} outputs. "
+                f"Wanted: a model with one output. Received: {len(outputs)} outputs. "
                 "Make a model of one of them."
             )
-        return np.reshape(found, (len(found), -1)).astype(np.float64)
+        return np.reshape(outputs, (len(outputs), -1)).astype(np.float64)
 
     def _start(self, inputs: Any, like: np.ndarray) -> np.ndarray:
         """Returns what the fit is around, (n, outputs)."""

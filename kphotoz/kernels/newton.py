@@ -29,23 +29,23 @@ def minimize(
         rounds: int > 0. The most of them.
         start: float array (columns, outputs).
     """
-    found = start
-    loss, gradient, curvature, size = _expanded(rows, labels, weights, ridge, found)
+    best = start
+    loss, gradient, curvature, size = _expanded(rows, labels, weights, ridge, best)
     for done in range(rounds):
         if np.abs(gradient).max() <= _FLAT * size:
-            return found, done, True
+            return best, done, True
         step = _step(curvature, gradient)
         # The loss is convex: a step that lowers it is there unless all is rounding.
         for _ in range(_HALVINGS):
-            there = _expanded(rows, labels, weights, ridge, found + step)
+            there = _expanded(rows, labels, weights, ridge, best + step)
             if there[0] < loss:
                 break
             step = step / 2
         else:
-            return found, done, True
-        found = found + step
+            return best, done, True
+        best = best + step
         loss, gradient, curvature, size = there
-    return found, rounds, bool(np.abs(gradient).max() <= _FLAT * size)
+    return best, rounds, bool(np.abs(gradient).max() <= _FLAT * size)
 
 
 def _step(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:

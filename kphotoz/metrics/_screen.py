@@ -101,8 +101,8 @@ def screen(
 
 def _kept_groups(groups: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
     """Returns the groups of the rows, None if each row is a group of its own."""
-    found, groups = np.unique(number_groups(groups)[rows], return_inverse=True)
-    return None if found.size == groups.size else groups
+    distinct, groups = np.unique(number_groups(groups)[rows], return_inverse=True)
+    return None if distinct.size == groups.size else groups
 
 
 def count_usable(

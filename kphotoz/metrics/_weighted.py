@@ -55,15 +55,15 @@ def _inverse_cdf(
     weights = np.broadcast_to(weights, values.shape)
     below = np.cumsum(np.take_along_axis(weights, order, axis=-1), axis=-1)
     total = below[..., -1:]
-    found = []
+    quantiles = []
     for level in levels:
         target = level * total
         first = np.argmax(below >= target * (1 - _TIE), axis=-1)
         after = np.argmax(below > target * (1 + _TIE), axis=-1)
         pair = np.stack([first, after], axis=-1)
         value = np.take_along_axis(ranked, pair, axis=-1).mean(axis=-1)
-        found.append(np.where(total[..., 0] > 0, value, np.nan))
-    return found
+        quantiles.append(np.where(total[..., 0] > 0, value, np.nan))
+    return quantiles
 
 
 def _positive(total: np.ndarray) -> np.ndarray:

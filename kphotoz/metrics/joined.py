@@ -95,9 +95,9 @@ def join(sides: Mapping[str, Side], tolerance: float = 0.0) -> Joined:
 
 
 def _check_unique(name: str, ids: np.ndarray) -> None:
-    found, counts = np.unique(ids[ids != ""], return_counts=True)
+    distinct, counts = np.unique(ids[ids != ""], return_counts=True)
     if np.any(counts > 1):
-        twice = found[counts > 1]
+        twice = distinct[counts > 1]
         raise InputError(
             f"Wanted: each id once in {name}. Received: {twice.size} ids more than "
             f"once, first {str(twice[0])!r}. Keep one row of each, for example with "

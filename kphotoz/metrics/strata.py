@@ -97,7 +97,7 @@ def stratified(
             if text != "all" and n < SMALLEST_BIN:
                 rows += _too_few(text, names, window, n, excluded)
                 continue
-            found = summary(
+            estimates = summary(
                 *inside,
                 names=names,
                 weights=weighted,
@@ -107,7 +107,7 @@ def stratified(
                 draws=draws,
                 seed=seed,
             )
-            rows += [{"stratum": text, **one.as_dict()} for one in found]
+            rows += [{"stratum": text, **one.as_dict()} for one in estimates]
     return rows
 
 
@@ -155,9 +155,9 @@ def _categories(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
     A column of names has as many values as rows: a mask of each would fill the memory.
     """
-    found, counts = np.unique(values, return_counts=True)
+    distinct, counts = np.unique(values, return_counts=True)
     chosen = np.sort(np.argsort(-counts, kind="stable")[:_MOST_TEXTS])
-    cuts = {f"{name} = {value}": values == value for value in found[chosen]}
+    cuts = {f"{name} = {value}": values == value for value in distinct[chosen]}
     return _with_rest(name, cuts, values.size)
 
 
@@ -191,5 +191,5 @@ def _too_few(
     n: int,
     excluded: dict[str, int],
 ) -> list[dict[str, Any]]:
-    found = [too_few(name, n, window, excluded) for name in names]
-    return [{"stratum": text, **one.as_dict()} for one in found]
+    estimates = [too_few(name, n, window, excluded) for name in names]
+    return [{"stratum": text, **one.as_dict()} for one in estimates]

@@ -86,9 +86,9 @@ class BatchHandler(ModelHandler[dict, pyarrow.Table, Callable]):
             )
             for flag in flags[flags != ""]:
                 Metrics.counter(_FLAGS, flag).inc()
-            found = each["columns"] | {"z_pred": z_pred, "flag": flags}
+            columns = each["columns"] | {"z_pred": z_pred, "flag": flags}
             yield pyarrow.table(
-                {name: found[name] for name in self.kinds},
+                {name: columns[name] for name in self.kinds},
                 schema=parquet_schema(self.kinds),
             )
 

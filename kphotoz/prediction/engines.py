@@ -162,17 +162,19 @@ def _agreeing(
     difference = _difference(call(sample), keras_call(sample))
     precisions = {precision, keras_engine.identity(model)["precision"]}
     tolerance = max(_TOLERANCE[each] for each in precisions)
-    found = f"differs from Keras by up to {difference:.1e} (1 + z) in a batch"
+    reason = f"differs from Keras by up to {difference:.1e} (1 + z) in a batch"
     if not difference <= tolerance:
-        raise openvino_engine.Unusable(f"OpenVINO {found}, allowed are {tolerance:.0e}")
-    return Engine(call, identity, found)
+        raise openvino_engine.Unusable(
+            f"OpenVINO {reason}, allowed are {tolerance:.0e}"
+        )
+    return Engine(call, identity, reason)
 
 
-def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+def _difference(predicted: np.ndarray, wanted: np.ndarray) -> float:
     """Returns the largest |found - wanted| / (1 + |wanted|); inf if NaNs differ."""
-    if found.shape != wanted.shape:
+    if predicted.shape != wanted.shape:
         return np.inf
-    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+    same = (predicted == wanted) | (np.isnan(predicted) & np.isnan(wanted))
     with np.errstate(invalid="ignore"):
-        errors = np.abs(found - wanted) / (1 + np.abs(wanted))
+        errors = np.abs(predicted - wanted) / (1 + np.abs(wanted))
     return float(np.where(same, 0, np.nan_to_num(errors, nan=np.inf)).max(initial=0))

@@ -210,9 +210,9 @@ def _compute(
             z_pred, flags = [], []
             for row in range(start, stop, batch_size):
                 inputs, reasons = streams[number].next_batch(chunks, row, batch_size)
-                found = rows.predict_batch(call, inputs, reasons, batch_size)
-                z_pred.append(found[0])
-                flags.append(found[1])
+                answers, odd = rows.predict_batch(call, inputs, reasons, batch_size)
+                z_pred.append(answers)
+                flags.append(odd)
             at = (number, stop)
             if written:
                 written.result()  # raises what the writing raised
@@ -263,13 +263,13 @@ def _assemble(
     with contextlib.closing(writer):
         for number, start, stop in shards:
             z_pred, flags = _finished(parts, (number, start, stop))
-            found = rows.columns(streams[number], start, list(kinds), z_pred, flags)
-            writer.write(found)
+            columns = rows.columns(streams[number], start, list(kinds), z_pred, flags)
+            writer.write(columns)
 
 
 def _count_flags(shards: list[tuple[int, int, int]], parts: Parts) -> dict[str, int]:
-    found: collections.Counter = collections.Counter()
+    counts: collections.Counter = collections.Counter()
     for shard in shards:
         _, flags = _finished(parts, shard)
-        found.update(flags[flags != ""].tolist())
-    return dict(sorted(found.items()))
+        counts.update(flags[flags != ""].tolist())
+    return dict(sorted(counts.items()))

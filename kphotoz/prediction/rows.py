@@ -61,7 +61,7 @@ def _sample(streams: list[Stream], batch_size: int) -> np.ndarray | None:
 
     Rows in it that cannot be used are zeros.
     """
-    batches = (found for one in streams for found in one.chunks(batch_size))
+    batches = (chunk for one in streams for chunk in one.chunks(batch_size))
     for _, inputs, flags in itertools.islice(batches, _BATCHES_SEARCHED):
         if (flags == "").any():
             return _batch(inputs, flags == "", batch_size)
@@ -114,10 +114,10 @@ def kinds(streams: list[Stream]) -> dict[str, str]:
 
     There is each label that any input has.
     """
-    found = {"id": "text", "row": "int64", "z_pred": "float32", "flag": "text"}
+    columns = {"id": "text", "row": "int64", "z_pred": "float32", "flag": "text"}
     for name in (name for stream in streams for name in stream.table):
-        found.setdefault(name, "text" if name == "group" else "float64")
-    return found | ({"input": "text"} if len(streams) > 1 else {})
+        columns.setdefault(name, "text" if name == "group" else "float64")
+    return columns | ({"input": "text"} if len(streams) > 1 else {})
 
 
 def columns(

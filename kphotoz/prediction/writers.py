@@ -105,9 +105,9 @@ class _ParquetWriter(Writer):
         from pyarrow import parquet
 
         with damaged(path, "a whole parquet table"):
-            found = parquet.read_metadata(path)
-        said = (found.metadata or {}).get(_ORIGIN.encode(), b"")
-        return said.decode(errors="replace"), found.num_rows
+            metadata = parquet.read_metadata(path)
+        said = (metadata.metadata or {}).get(_ORIGIN.encode(), b"")
+        return said.decode(errors="replace"), metadata.num_rows
 
 
 def parquet_schema(kinds: dict[str, str]) -> "pyarrow.Schema":

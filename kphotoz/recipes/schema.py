@@ -79,8 +79,8 @@ class Evaluation(_Strict):
     @property
     def ranges(self) -> tuple[Window | None, ...]:
         """The windows as `kphotoz.metrics` takes them, the headline's first."""
-        found = [Window(one.low, one.high, one.on) for one in self.windows]
-        return tuple(found) or (None,)
+        windows = [Window(one.low, one.high, one.on) for one in self.windows]
+        return tuple(windows) or (None,)
 
     @pydantic.field_validator("metrics")
     @classmethod

@@ -301,13 +301,13 @@ def _without_duplicates(
     for split, sample in source.items():
         table = sample.table
         if rule.match == "id":
-            found = data.find_same_ids(known["id"], table["id"])
+            matches = data.find_same_ids(known["id"], table["id"])
         else:
-            found = data.find_duplicates(
+            matches = data.find_duplicates(
                 known["ra"], known["dec"], table["ra"], table["dec"], rule.radius
             )
-        kept[split] = sample.select(found < 0)
-        dropped += int(np.count_nonzero(found >= 0))
+        kept[split] = sample.select(matches < 0)
+        dropped += int(np.count_nonzero(matches >= 0))
     words = "the same id" if rule.match == "id" else f"{rule.radius:g} arcsec"
     return kept, (
         f"{dropped} objects of the source are in the target too (by {words}) and were "

@@ -73,8 +73,8 @@ def fit(
         settings = settings_of(regime, recipe)
         if recipe.search and regime.searched and regime.trains:
             given = {name: getattr(settings, name) for name in recipe.search}
-            told = ", ".join(f"{name} {value}" for name, value in given.items())
-            reporter.line(f"{told} as given: only compare searches")
+            words = ", ".join(f"{name} {value}" for name, value in given.items())
+            reporter.line(f"{words} as given: only compare searches")
         facts = environment.describe(seed) | {"data": experiment.fingerprint()}
         with backend.first_alone():
             if note := folder.settle(facts):
@@ -193,7 +193,7 @@ def _metrics(columns: dict[str, np.ndarray], experiment: Experiment) -> list[dic
         if np.isfinite(true).all() and not np.array_equal(true, label):
             truths["z_true"] = true
         for (truth, z), window in itertools.product(truths.items(), chosen.ranges):
-            found = in_window(
+            estimates = in_window(
                 columns["z_pred"][mask],
                 z,
                 chosen.metrics,
@@ -204,7 +204,7 @@ def _metrics(columns: dict[str, np.ndarray], experiment: Experiment) -> list[dic
             )
             rows += [
                 {"sample": str(sample), "truth": truth, **estimate.as_dict()}
-                for estimate in found
+                for estimate in estimates
             ]
     return rows
 

@@ -20,7 +20,7 @@ from kphotoz import backend, data, layers
 from kphotoz.adapters import paths
 from kphotoz.training import outputs
 
-__all__ = ["FrozenFeatures", "Parts", "split"]
+__all__ = ["FrozenFeatures", "Halves", "split"]
 
 _BATCH = 256
 # Layers without weights and randomness that stand between survey and network.
@@ -36,7 +36,7 @@ _KEPT = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Halves:
     """A model in two, which share its weights.
 
     Args:
@@ -50,7 +50,7 @@ class Parts:
     identity: str
 
 
-def split(model: keras.Model, *, head_only: bool = False) -> Parts | None:
+def split(model: keras.Model, *, head_only: bool = False) -> Halves | None:
     """Returns what is fixed of a model, and the rest.
 
     Args:
@@ -85,7 +85,7 @@ def split(model: keras.Model, *, head_only: bool = False) -> Parts | None:
         if isinstance(layer, keras.Layer)
     ]
     identity = json.dumps(configs, sort_keys=True, default=str)
-    return Parts(below, above, identity + paths.hash_model(below))
+    return Halves(below, above, identity + paths.hash_model(below))
 
 
 def _is_fixed(layer: Any, head_only: bool) -> bool:
@@ -139,21 +139,21 @@ class FrozenFeatures:
     def __init__(self) -> None:
         self._stores: dict[str, dict[data.Store, _Store]] = {}
 
-    def of(self, sample: "data.Sample", parts: Parts) -> "data.Sample":
+    def of(self, sample: "data.Sample", halves: Halves) -> "data.Sample":
         """Returns the sample with features for inputs.
 
         Args:
             sample: Sample.
-            parts: Parts. Of the model that is to be trained.
+            halves: Halves. Of the model that is to be trained.
         """
-        stores = self._stores.pop(parts.identity, {})
-        self._stores[parts.identity] = stores  # the latest is last
+        stores = self._stores.pop(halves.identity, {})
+        self._stores[halves.identity] = stores  # the latest is last
         for identity in list(self._stores)[:-_KEPT]:
             del self._stores[identity]
 
         def changed(store: "data.Store") -> _Store:
             if store not in stores:
-                stores[store] = _features(store, parts.below)
+                stores[store] = _features(store, halves.below)
             return stores[store]
 
         return sample.through(changed)

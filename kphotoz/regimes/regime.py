@@ -171,11 +171,11 @@ def get(name: str, overrides: dict[str, Any] | None = None) -> Regime:
     if row not in _table():
         raise unknown("regime", row, names())
     finish = {} if row == name else {"finish": "refit"}
-    found = _overridden(name, _table()[row], {**(overrides or {}), **finish})
+    regime = _overridden(name, _table()[row], {**(overrides or {}), **finish})
     if not finish:
-        return found
-    words = f"{found.description}; then the last layer is solved for"
-    return found.model_copy(update={"description": words})
+        return regime
+    words = f"{regime.description}; then the last layer is solved for"
+    return regime.model_copy(update={"description": words})
 
 
 def base(overrides: dict[str, Any] | None = None) -> Regime:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kphotoz import adapters, backend, data, models
-from kphotoz.errors import InputError, told
+from kphotoz.errors import InputError, message_of
 from kphotoz.kernels.head import last_linear
 from kphotoz.recipes import Recipe
 from kphotoz.regimes.experiment import Experiment
@@ -52,7 +52,7 @@ def settings_of(regime: Regime, recipe: Recipe, **changes: float) -> Training:
     except ValueError as error:
         raise InputError(
             f"Training settings of {regime.name}. Wanted: fields of `training`. "
-            f"Received: {told(error)}. Correct them."
+            f"Received: {message_of(error)}. Correct them."
         ) from error
     backend.check_batch(settings.batch_size)
     return settings
@@ -95,11 +95,11 @@ def run(
         return _finish(None, forest, None, start)
     model, outcome = _prepare(regime, experiment, samples[0], seed, base), None
     if regime.trains:
-        parts = _without_fixed(regime.trainable, experiment, model, samples)
+        moving, fed = _without_fixed(regime.trainable, experiment, model, samples)
         prepared = time.monotonic() - start
         outcome = loop.train(
-            parts[0],
-            *parts[1],
+            moving,
+            *fed,
             task=experiment.task,
             settings=settings,
             seed=seed,
@@ -193,11 +193,11 @@ def _without_fixed(
 ) -> tuple[keras.Model, tuple["data.Sample", "data.Sample"]]:
     """Returns what is left to train, on what, without that which no step changes."""
     head_only = what.moves in ("last", "head") and what.batch_norm == "freeze"
-    parts = split(model, head_only=head_only)
-    if parts is None:
+    halves = split(model, head_only=head_only)
+    if halves is None:
         return model, samples
-    train, validation = (experiment.features.of(s, parts) for s in samples)
-    return parts.above, (train, validation)
+    train, validation = (experiment.features.of(s, halves) for s in samples)
+    return halves.above, (train, validation)
 
 
 def _verify(before: dict[str, str], model: keras.Model, steps: int) -> None:

@@ -102,17 +102,17 @@ def forgetting(content: Content, path: pathlib.Path) -> tuple[pathlib.Path, str]
     """Draws what adaptation costs on the source sample, or returns None without one."""
     truths = [truth for sample, truth in content.cases if sample == "source"]
     changes = {truth: _changes(content, truth) for truth in truths}
-    changes = {truth: found for truth, found in changes.items() if found}
+    changes = {truth: changed for truth, changed in changes.items() if changed}
     if not changes:
         return None
     metric = content.headline
     names = [n for n in content.regimes if any(n in c for c in changes.values())]
     with figure(3.2 * len(changes) + 1.4, 0.32 * len(names) + 1.5) as drawn:
         grid = drawn.subplots(1, len(changes), sharey=True, squeeze=False)[0]
-        for axes, (truth, found) in zip(grid, changes.items(), strict=True):
+        for axes, (truth, changed) in zip(grid, changes.items(), strict=True):
             for place, name in enumerate(names):
-                if name in found:
-                    _change(axes, place, found[name], name, content.regimes, metric)
+                if name in changed:
+                    _change(axes, place, changed[name], name, content.regimes, metric)
             axes.axvline(0, color="#333333", lw=0.8)
             against = "true redshift" if truth == "z_true" else "imperfect label"
             axes.set(title=f"against the {against}")

@@ -137,7 +137,7 @@ def requirements(
         name: str. The sample's name, where a figure has several.
         vertical: bool. The metric is along x.
     """
-    found = []
+    drawn = []
     for one in REQUIREMENTS:
         if metric not in one.lines:
             continue
@@ -147,8 +147,8 @@ def requirements(
         colour = GREY if reason else one.colour
         for place in (-value, value) if metric in SIGNED else (value,):
             draw(place, color=colour, lw=0.9, ls=one.dashes, zorder=1)
-        found.append((one, metric, name, reason))
-    return found
+        drawn.append((one, metric, name, reason))
+    return drawn
 
 
 def requirement_words(drawn: list[tuple[Requirement, str, str, str]]) -> str:

@@ -91,9 +91,9 @@ class Content:
     @property
     def cases(self) -> list[tuple[str, str]]:
         """Samples with what they are scored against: deployment first, truth first."""
-        found = _ordered((row.sample, row.truth) for row in self.rows)
+        places = _ordered((row.sample, row.truth) for row in self.rows)
         rank = {name: place for place, name in enumerate(SAMPLES)}
-        return sorted(found, key=lambda c: (rank.get(c[0], 99), c[1] != "z_true"))
+        return sorted(places, key=lambda c: (rank.get(c[0], 99), c[1] != "z_true"))
 
     def fractions(self, regime: str) -> list[float | None]:
         """Returns the label fractions of a regime, ascending; None: it learns none."""
@@ -149,10 +149,10 @@ class Content:
         chosen = {key: np.asarray(v)[inside] for key, v in predictions.items()}
         preds, first = {}, None
         for regime in self.regimes:
-            found = self._models(chosen, regime)
-            if found is not None:
-                first = found[1] if first is None else first
-                preds[regime] = found[0]
+            models = self._models(chosen, regime)
+            if models is not None:
+                first = models[1] if first is None else first
+                preds[regime] = models[0]
         if first is None:
             return None
         size = first.size

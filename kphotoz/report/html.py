@@ -299,9 +299,9 @@ def _licences(content: Content) -> str:
 
 
 def _environment(content: Content) -> str:
-    found = content.raw.get("environment") or {}
+    facts = content.raw.get("environment") or {}
     rows = []
-    for key, value in found.items():
+    for key, value in facts.items():
         plain = isinstance(value, str | int | float)
         text = value if plain else json.dumps(value, ensure_ascii=False, default=str)
         rows.append([escaped(key), escaped(text)])

@@ -10,34 +10,34 @@ from rich.text import Text
 from kphotoz.metrics.point import improves
 from kphotoz.report.content import excluded
 from kphotoz.report.style import DZ, definition, heading, number
-from kphotoz.report.terminal_tables import counted, drawn_words, plain_table
+from kphotoz.report.terminal_tables import counted_words, drawn_words, plain_table
 
 __all__ = ["joined_tables"]
 
 
-def joined_tables(found: Mapping[str, Any]) -> RenderableType:
+def joined_tables(result: Mapping[str, Any]) -> RenderableType:
     """Returns what was joined, metrics table by table, and paired differences.
 
     Args:
         found: dict as `kphotoz evaluate A B --json` prints it.
     """
-    parts: list[RenderableType] = [_sources(found), Text()]
-    parts += [_metrics(found), Text(), _differences(found), Text()]
-    names = dict.fromkeys(row["metric"] for row in found["rows"])
+    parts: list[RenderableType] = [_sources(result), Text()]
+    parts += [_metrics(result), Text(), _differences(result), Text()]
+    names = dict.fromkeys(row["metric"] for row in result["rows"])
     lines = [f"{DZ}.", *(f"{name}: {definition(name)}" for name in names)]
-    lines.append(drawn_words(found.get("group")))
+    lines.append(drawn_words(result.get("group")))
     parts.append(Text("\n".join(lines), style="dim"))
     return Group(*parts)
 
 
-def _sources(found: Mapping[str, Any]) -> Table:
+def _sources(result: Mapping[str, Any]) -> Table:
     note = (
-        f"{found['common']:,} objects in every table, {found['used']:,} usable in all"
+        f"{result['common']:,} objects in every table, {result['used']:,} usable in all"
     )
-    if found["truths_differ"]:
+    if result["truths_differ"]:
         note += (
-            f"; {found['truths_differ']:,} have truths that differ, by up to "
-            f"{found['largest_difference_of_truths']:.2g}: those of the first table "
+            f"; {result['truths_differ']:,} have truths that differ, by up to "
+            f"{result['largest_difference_of_truths']:.2g}: those of the first table "
             "that knows one are used"
         )
     table = plain_table("Tables", note)
@@ -45,20 +45,22 @@ def _sources(found: Mapping[str, Any]) -> Table:
         table.add_column(name)
     table.add_column("rows", justify="right")
     table.add_column("left out")
-    for one in found["tables"]:
+    for one in result["tables"]:
         names = [one["name"], one["table"], one["id"], one["pred"], one["true"] or "—"]
         left_out = excluded(one["left_out"])
         table.add_row(*map(Text, names), f"{one['rows']:,}", Text(left_out))
     return table
 
 
-def _metrics(found: Mapping[str, Any]) -> Table:
+def _metrics(result: Mapping[str, Any]) -> Table:
     groups: dict[tuple, list] = {}
-    for row in found["rows"]:
+    for row in result["rows"]:
         place = row["stratum"], row["window"], row["table"]
         groups.setdefault(place, []).append(row)
-    names = list(dict.fromkeys(row["metric"] for row in found["rows"]))
-    note = counted([row for row in found["rows"] if row["stratum"] == "all"])
+    names = list(dict.fromkeys(row["metric"] for row in result["rows"]))
+    whole = [row for row in result["rows"] if row["stratum"] == "all"]
+    keys = ("excluded", "flagged", "note")
+    note = counted_words(*([row[key] for row in whole] for key in keys))
     table = plain_table("On the common objects", note)
     for name in ("part", "window", "table"):
         table.add_column(name)
@@ -68,7 +70,7 @@ def _metrics(found: Mapping[str, Any]) -> Table:
     # All tables of one part side by side, since that is what is compared.
     places = dict.fromkeys((part, window) for part, window, _ in groups)
     for part, window in places:
-        for one in found["tables"]:
+        for one in result["tables"]:
             line = groups[part, window, one["name"]]
             cells = [number(row["metric"], row["value"], row["error"]) for row in line]
             size = f"{line[0]['n']:,}"
@@ -76,14 +78,14 @@ def _metrics(found: Mapping[str, Any]) -> Table:
     return table
 
 
-def _differences(found: Mapping[str, Any]) -> Table:
-    note = "; ".join(dict.fromkeys(one["note"] for one in found["differences"]))
+def _differences(result: Mapping[str, Any]) -> Table:
+    note = "; ".join(dict.fromkeys(one["note"] for one in result["differences"]))
     table = plain_table("Paired differences", f"{note}. Biases by their size")
     for name in ("a", "b", "metric", "window"):
         table.add_column(name)
     table.add_column("a − b", justify="right")
     table.add_column("verdict")
-    for one in found["differences"]:
+    for one in result["differences"]:
         shown = number(one["metric"], one["value"], one["error"])
         names = Text(one["a"]), Text(one["b"]), Text(heading(one["metric"]))
         verdict = Text(_verdict(one))

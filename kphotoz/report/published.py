@@ -60,8 +60,8 @@ def _common(whole: Mapping[str, Any]) -> dict[str, Any]:
 
 def _series(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields each series over label fractions as a table with a row a fraction."""
-    found = whole.get("fractions") or []
-    for one in [found] if isinstance(found, Mapping) else found:
+    series = whole.get("fractions") or []
+    for one in [series] if isinstance(series, Mapping) else series:
         key = next((key for key in _SERIES_KEYS if key in one), None)
         values = list(one.get(key) or []) if key else []
         lists = {k: v for k, v in one.items() if isinstance(v, list) and k != key}

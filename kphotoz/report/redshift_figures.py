@@ -217,14 +217,14 @@ def _sides(panel: Panel, strong: list[str]) -> dict[str, np.ndarray]:
     if panel.magnitude is not None and np.isfinite(panel.magnitude).sum() > 100:
         sides["magnitude"] = panel.magnitude
     bins = int(np.clip(panel.z.size // 60, 2, 8))
-    found = {}
+    edges_of = {}
     for side, values in sides.items():
         values = values[np.isfinite(values)]
         shares = np.linspace(0.005, 0.995, bins + 1)
         edges = np.unique(np.quantile(values, shares) if values.size else [])
         if edges.size > 1:
-            found[side] = edges
-    return found
+            edges_of[side] = edges
+    return edges_of
 
 
 def _strong(content: Content, panel: Panel, case: tuple[str, str]) -> list[str]:

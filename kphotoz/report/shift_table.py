@@ -10,17 +10,17 @@ __all__ = ["shift_tables"]
 _DRIFTS = 8  # features shown, the largest effects first
 
 
-def shift_tables(found: Mapping[str, Any]) -> list[Table]:
+def shift_tables(results: Mapping[str, Any]) -> list[Table]:
     """Returns the tests in each view, the matched repeats, and the largest drifts.
 
     Args:
         found: dict as in shift.json.
     """
-    title = f"{found['target']} against {found['source']}"
+    title = f"{results['target']} against {results['source']}"
     tests = _table(
         title, ["features", "AUC", "p", "MMD²", "p", "Fréchet (null)", "p", "outside"]
     )
-    for view, one in found["tests"].items():
+    for view, one in results["tests"].items():
         tests.add_row(
             view,
             f"{one['auc']:.3f}",
@@ -35,7 +35,7 @@ def shift_tables(found: Mapping[str, Any]) -> list[Table]:
         "The same with samples made alike",
         ["alike in", "features", "objects", "AUC", "p"],
     )
-    for what, sides in found["matched"].items():
+    for what, sides in results["matched"].items():
         for view, one in sides.items():
             numbers = f"{one['objects']}", f"{one['auc']:.3f}", f"{one['auc_p']:.3g}"
             repeats.add_row(what, view, *numbers)
@@ -43,7 +43,7 @@ def shift_tables(found: Mapping[str, Any]) -> list[Table]:
         "Largest drifts, target minus source",
         ["feature", "median", "effect", "KS", "p (Holm)"],
     )
-    for one in sorted(found["drift"], key=_size, reverse=True)[:_DRIFTS]:
+    for one in sorted(results["drift"], key=_size, reverse=True)[:_DRIFTS]:
         drifts.add_row(
             one["name"],
             f"{one['median']:+.3f}",

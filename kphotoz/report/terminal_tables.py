@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -84,12 +84,24 @@ def _metrics(content: Content, sample: str, truth: str) -> Table:
 
 def counted(rows: Sequence[Row]) -> str:
     """Returns what was left out of rows and what is odd in them, in words."""
+    return counted_words(
+        (row.excluded for row in rows),
+        (row.flagged for row in rows),
+        (row.note for row in rows),
+    )
+
+
+def counted_words(
+    left_out: Iterable[Mapping[str, int]],
+    flagged: Iterable[Mapping[str, int]],
+    notes: Iterable[str],
+) -> str:
+    """Returns counts by reason, of those left out and of those used, and notes."""
     words = []
-    left_out = sorted({excluded(row.excluded) for row in rows} - {""})
-    words += [f"excluded: {'; '.join(left_out)}"] if left_out else []
-    odd = sorted({excluded(row.flagged) for row in rows} - {""})
-    words += [f"used, but {'; '.join(odd)}"] if odd else []
-    return ". ".join(words + sorted({row.note for row in rows} - {""}))
+    for counts, said in ((left_out, "excluded: "), (flagged, "used, but ")):
+        distinct = sorted({excluded(one) for one in counts} - {""})
+        words += [f"{said}{'; '.join(distinct)}"] if distinct else []
+    return ". ".join(words + sorted({*notes} - {""}))
 
 
 def _cell(metric: str, row: Row | None) -> str:

@@ -40,8 +40,8 @@ def density_ratio(
     labels = np.repeat([0, 1], [len(source), len(target)])
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     model = LogisticRegression(C=1.0, max_iter=500)
-    found = cross_val_predict(model, rows, labels, cv=folds, method="predict_proba")
-    chance = np.clip(found[: len(source), 1], _CLIP, 1 - _CLIP)
+    chances = cross_val_predict(model, rows, labels, cv=folds, method="predict_proba")
+    chance = np.clip(chances[: len(source), 1], _CLIP, 1 - _CLIP)
     weights = chance / (1 - chance)
     return weights / weights.mean()
 
@@ -98,7 +98,7 @@ def label_shift(
                 f"Wanted: ten or more finite {name} (n,). Received: shape "
                 f"{values.shape}, {np.count_nonzero(~np.isfinite(values))} not finite."
             )
-    predicted, labels, asked = arrays.values()
+    predicted, labels, answers = arrays.values()
     if predicted.size != labels.size:
         raise InputError(
             "Wanted: a prediction for each label of the source. Received: "
@@ -114,8 +114,10 @@ def label_shift(
     place = [np.searchsorted(edges[1:-1], x, "right") for x in (predicted, labels)]
     joint = np.zeros((count, count))
     np.add.at(joint, tuple(place), 1 / labels.size)
-    seen = np.bincount(np.searchsorted(edges[1:-1], asked, "right"), minlength=count)
-    weights, _ = scipy.optimize.nnls(joint, seen / asked.size)
+    counts = np.bincount(
+        np.searchsorted(edges[1:-1], answers, "right"), minlength=count
+    )
+    weights, _ = scipy.optimize.nnls(joint, counts / answers.size)
     source = joint.sum(axis=0)
     target = source * weights
     target = target / target.sum() if target.any() else source

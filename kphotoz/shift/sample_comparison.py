@@ -134,21 +134,21 @@ def compare_samples(
         views = Views(
             model, first.inputs, streams[0].bands, settings.layer, settings.seed
         )
-        seen = views(first.inputs)
+        old = views(first.inputs)
         supports = {
             view: Support(views.physical(view, table), settings.seed)
-            for view, table in seen.items()
+            for view, table in old.items()
         }
         tell(f"Reading {streams[1].name}")
         second = _read(model, streams[1], settings, tell)
-        asked = views(second.inputs)
+        new = views(second.inputs)
         outside = {
-            view: {"outside": one.outside(views.physical(view, asked[view]))}
+            view: {"outside": one.outside(views.physical(view, new[view]))}
             | {"outside_null": one.level}
             for view, one in supports.items()
         }
         tell("Testing")
-        facts = _facts(views, (first, second), (seen, asked), settings)
+        facts = _facts(views, (first, second), (old, new), settings)
         for view, numbers in facts["tests"].items():
             numbers |= outside[view]
         facts = {
@@ -162,7 +162,7 @@ def compare_samples(
         (out / "shift.json").unlink(missing_ok=True)  # the last of the three, when new
         write_scores(model, views, supports, streams[1], out / "scores.parquet")
         draw_components(
-            seen, asked, (streams[0].name, streams[1].name), out / "components.png"
+            old, new, (streams[0].name, streams[1].name), out / "components.png"
         )
         write_json(out / "shift.json", facts)
     return facts
@@ -326,16 +326,16 @@ def _labels(source: _Sample, target: _Sample) -> dict[str, Any]:
     """Returns how the redshifts differ, and what predictions alone say about that."""
     known = [np.isfinite(one.redshift) for one in (source, target)]
     counts = [int(rows.sum()) for rows in known]
-    found: dict[str, Any] = {"source": source.labels, "target": target.labels}
-    found |= {"ks": None, "p": None, "outside": None, "estimated": None}
+    results: dict[str, Any] = {"source": source.labels, "target": target.labels}
+    results |= {"ks": None, "p": None, "outside": None, "estimated": None}
     if min(counts) >= losses.LEAST:
         test = scipy.stats.ks_2samp(
             source.redshift[known[0]], target.redshift[known[1]], method="asymp"
         )
         low, high = np.quantile(source.redshift[known[0]], _RANGE)
         wanted = target.redshift[known[1]]
-        found |= {"ks": float(test.statistic), "p": float(test.pvalue)}
-        found["outside"] = float(np.mean((wanted < low) | (wanted > high)))
+        results |= {"ks": float(test.statistic), "p": float(test.pvalue)}
+        results["outside"] = float(np.mean((wanted < low) | (wanted > high)))
     usable = known[0] & np.isfinite(source.z_pred)
     varied = np.unique(source.redshift[usable]).size > 10
     if counts[0] >= losses.LEAST and varied:
@@ -344,7 +344,7 @@ def _labels(source: _Sample, target: _Sample) -> dict[str, Any]:
             source.redshift[usable],
             target.z_pred[np.isfinite(target.z_pred)],
         )
-        found["estimated"] = {
+        results["estimated"] = {
             name: value.tolist() for name, value in vars(estimate).items()
         }
-    return found
+    return results

@@ -125,19 +125,21 @@ def _concept(facts: Mapping[str, Any], words: list[str]) -> list[str]:
 
     Nothing is said where too few of the source look like the target.
     """
-    found, scatter = facts["accuracy"]["unexplained"], _scatter(facts)
-    if found["nmad"] is None or scatter is None:
+    unexplained, scatter = facts["accuracy"]["unexplained"], _scatter(facts)
+    if unexplained["nmad"] is None or scatter is None:
         return []
     limits = {"nmad": _HARM * scatter, "bias_median": _BIAS * scatter}
     resolved = [
         name
         for name, limit in limits.items()
-        if abs(found[name]) > max(limit, 2 * found[f"{name}_error"])
+        if abs(unexplained[name]) > max(limit, 2 * unexplained[f"{name}_error"])
     ]
     for name in resolved:
+        error = unexplained[f"{name}_error"]
         words.append(
-            f"Labels relate to inputs in another way: {name} is {found[name]:+.4f} ± "
-            f"{found[f'{name}_error']:.4f} from that of such objects in the source."
+            f"Labels relate to inputs in another way: {name} is "
+            f"{unexplained[name]:+.4f} ± {error:.4f} from that of such objects in the "
+            "source."
         )
     return ["concept shift"] if resolved else []
 

@@ -76,9 +76,9 @@ class Views:
         """
         table = self.hand_made(inputs)
         mixed = (table - self._centre) / self._scale @ self._mixing + self._offset
-        found = {name: self.network(name, inputs) for name in self._networks}
-        found |= {"hand-made": table, "random features": np.maximum(mixed, 0.0)}
-        return {name: found[name] for name in VIEWS}
+        tables = {name: self.network(name, inputs) for name in self._networks}
+        tables |= {"hand-made": table, "random features": np.maximum(mixed, 0.0)}
+        return {name: tables[name] for name in VIEWS}
 
     def network(self, name: str, inputs: np.ndarray) -> np.ndarray:
         """Returns the features (n, feature) of "trained" or "random weights"."""

@@ -130,9 +130,9 @@ def no_such_column(path: pathlib.Path, name: str, names: Sequence[str]) -> Input
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"Did you mean {', '.join(near)}?" if near else "Name one of these."
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    told = ", ".join(names[:_SHOWN]) or "no columns"
+    words = ", ".join(names[:_SHOWN]) or "no columns"
     return InputError(
-        f"Wanted: column {name!r} in {path}. Received: {told}{more}. {hint}"
+        f"Wanted: column {name!r} in {path}. Received: {words}{more}. {hint}"
     )
 
 

@@ -62,9 +62,9 @@ def _or_none(table: Table, name: str) -> np.ndarray:
 
 
 def _as_text(values: np.ndarray, what: str) -> np.ndarray:
-    found = cells.text(values, what).astype(str)
-    found[np.isin(found, cells.MISSING)] = ""
-    return found
+    column = cells.text(values, what).astype(str)
+    column[np.isin(column, cells.MISSING)] = ""
+    return column
 
 
 def column(

@@ -18,7 +18,7 @@ import pydantic
 
 from kphotoz import backend, data
 from kphotoz.adapters.paths import walk
-from kphotoz.errors import told
+from kphotoz.errors import message_of
 from kphotoz.tasks import RedshiftTask
 from kphotoz.training import checkpoint, optimizer
 from kphotoz.training.outputs import predict
@@ -316,6 +316,6 @@ def _resume(
     try:
         progress = _PROGRESS.validate_python(facts)
     except pydantic.ValidationError as error:
-        raise checkpoint.damaged_checkpoint(path, told(error)) from error
+        raise checkpoint.damaged_checkpoint(path, message_of(error)) from error
     checkpoint.restore(model, arrays)
     return dataclasses.replace(progress, best=best)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pydantic
 
-from kphotoz.errors import InputError, told
+from kphotoz.errors import InputError, message_of
 from kphotoz.files import (
     atomic,
     exclusive,
@@ -78,8 +78,8 @@ class RunFolder:
         """
         recipe = self.path / _IDENTITY
         # A run that was refused or killed before it began leaves at most its recipe.
-        found = list(self.path.iterdir()) if self.path.is_dir() else []
-        held = {path.name for path in found if not half_written(path, recipe)}
+        entries = list(self.path.iterdir()) if self.path.is_dir() else []
+        held = {path.name for path in entries if not half_written(path, recipe)}
         occupied = self.path.is_file() or held - {_IDENTITY, _LOCK}
         if occupied and not resume:
             raise InputError(
@@ -202,12 +202,12 @@ class RunFolder:
         """
         path = self.path / f"{name}.json"
         try:
-            found = parse_json(path.read_bytes())
-            if not isinstance(found, dict):
-                raise ValueError(f"it holds {type(found).__name__}")
+            values = parse_json(path.read_bytes())
+            if not isinstance(values, dict):
+                raise ValueError(f"it holds {type(values).__name__}")
         except (OSError, ValueError) as error:
             raise damaged_run(path, str(error)) from error
-        return found
+        return values
 
     def settings(self) -> Training:
         """Returns the settings that a finished run was trained with.
@@ -218,7 +218,7 @@ class RunFolder:
         try:
             return Training(**self.read_json("metrics")["settings"])
         except (KeyError, TypeError, pydantic.ValidationError) as error:
-            reason = told(error) if isinstance(error, ValueError) else repr(error)
+            reason = message_of(error) if isinstance(error, ValueError) else repr(error)
             raise damaged_run(self.path / "metrics.json", reason) from error
 
     def clear_checkpoints(self) -> None:

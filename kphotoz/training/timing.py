@@ -143,7 +143,7 @@ def time_input(
     }
 
 
-def waits(found: dict[str, Any]) -> bool | None:
+def waits(times: dict[str, Any]) -> bool | None:
     """Returns whether the device waits for data; None if other work hides it.
 
     The median of a busy machine and the fastest turns must agree: a neighbour that
@@ -152,7 +152,7 @@ def waits(found: dict[str, Any]) -> bool | None:
     Args:
         found: dict as `time_input` returns it.
     """
-    slow = {found[name] > WAITING for name in ("ratio", "fastest_ratio")}
+    slow = {times[name] > WAITING for name in ("ratio", "fastest_ratio")}
     return slow.pop() if len(slow) == 1 else None
 
 

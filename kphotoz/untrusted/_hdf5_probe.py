@@ -33,18 +33,18 @@ def main(path: str, member: str | None = None) -> None:
             archive = stack.enter_context(zipfile.ZipFile(path))
             stream = stack.enter_context(archive.open(member))
         file = stack.enter_context(h5py.File(stream, "r"))
-        found = [file]
-        file.visititems(lambda _, item: _note(found, item))
-        for item in found:
+        items = [file]
+        file.visititems(lambda _, item: _note(items, item))
+        for item in items:
             _read_attributes(item)
             if isinstance(item, h5py.Dataset):
                 _read(item)
 
 
-def _note(found: list, item: h5py.HLObject) -> None:
-    if len(found) > _OBJECTS:
+def _note(items: list, item: h5py.HLObject) -> None:
+    if len(items) > _OBJECTS:
         raise ValueError(f"it has more than {_OBJECTS} datasets and groups")
-    found.append(item)
+    items.append(item)
 
 
 def _read_attributes(item: h5py.HLObject) -> None:

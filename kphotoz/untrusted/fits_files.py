@@ -151,10 +151,10 @@ def _numbers(cards: list[bytes]) -> dict[str, int]:
             raise ValueError(f"an image is packed by {name}, not by RICE or GZIP")
         if (parameter := _BELOW_0.match(card)) is not None:
             raise ValueError(f"{parameter[1].decode()} is below 0")
-        found = _CARD.match(card)
-        if found is None:
+        match = _CARD.match(card)
+        if match is None:
             continue
-        name, text = found[1].decode(), found[2].strip()
+        name, text = match[1].decode(), match[2].strip()
         if not re.fullmatch(rb"[+-]?[0-9]{1,18}", text):
             raise ValueError(f"{name} is {text[:20].decode('latin1')!r}, no number")
         # Where a card is there twice astropy may take the first or the last.

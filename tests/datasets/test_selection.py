@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
-from kphotoz_datasets._hdf5_layout import PER_BAND, Catalogue, SurveyFile
+from kphotoz_datasets._hdf5_layout import PER_BAND, Catalogue, ReleaseFile
 from kphotoz_datasets._hdf5_options import configured
 from kphotoz_datasets._selection import needed_keys, select, source_surveys
 
@@ -40,7 +40,7 @@ def catalogue(rng, count=400, survey="galaxies_ml", place=(150.0, 2.0), width=0.
     table["id"] = np.array(ids, object)
     table["ra"] = (place[0] + rng.uniform(-width, width, count)) % 360
     table["dec"] = np.clip(place[1] + rng.uniform(-width, width, count), -90, 90)
-    files = [SurveyFile(None, survey, split) for split in SPLITS]
+    files = [ReleaseFile(None, survey, split) for split in SPLITS]
     row = np.arange(count) - np.searchsorted(part, part)
     return Catalogue(files, part, row, table, [], [])
 

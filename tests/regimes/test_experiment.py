@@ -30,7 +30,7 @@ def test_fractions_are_nested_and_cut_validation_labels_too(target):
     for few, many in zip(small, large, strict=True):
         assert ids(few) < ids(many)
     assert experiment.label_count(0.5, 1) == 75
-    assert experiment.label_count(0.0) == 0
+    assert experiment.label_count(None) == 0
 
 
 def test_fractions_of_other_seeds_are_other_galaxies(target):

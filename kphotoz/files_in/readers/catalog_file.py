@@ -105,7 +105,7 @@ class CatalogFile(SurveyFile):
         return self._table.read(names)
 
     def _names(self) -> list[str]:
-        keys = [key for found in self.spec.columns().values() for key in found]
+        keys = [key for columns in self.spec.columns().values() for key in columns]
         # A name with brackets may be the column's own.
         names = [key if key in self.names else split_key(key)[0] for key in keys]
         return list(dict.fromkeys(names))
@@ -123,17 +123,17 @@ class CatalogFile(SurveyFile):
         self, first: int, cells: dict[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns values, errors and offsets to AB of rows, each (m, band) float64."""
-        found = {}
+        by_field = {}
         for field, keys in self.spec.columns().items():
-            found[field] = np.stack(
+            by_field[field] = np.stack(
                 [self._numbers(field, key, cells, first) for key in keys], axis=1
             )
-        values = found["magnitudes" if self.spec.magnitudes else "fluxes"]
-        errors = found["magnitude_errors" if self.spec.magnitudes else "flux_errors"]
+        values = by_field["magnitudes" if self.spec.magnitudes else "fluxes"]
+        errors = by_field["magnitude_errors" if self.spec.magnitudes else "flux_errors"]
         offset = self.spec.declared("ab_offset", len(self.bands)) or 0.0
         shift = np.broadcast_to(np.asarray(offset, np.float64), values.shape)
-        if "extinction_columns" in found:
-            extinction = found["extinction_columns"]
+        if "extinction_columns" in by_field:
+            extinction = by_field["extinction_columns"]
             known = (extinction > _LOWEST_EXTINCTION) & (extinction < 90)
             shift = shift - np.where(known, extinction, np.nan)
         return values, errors, shift

@@ -112,7 +112,7 @@ def _filled(key: str, cells: dict[str, str]) -> str:
 
     `{id:9999999999}` would fill the memory, `{id.__class__}` look into our own.
     """
-    return _FIELD.sub(lambda found: cells[found[1]], key)
+    return _FIELD.sub(lambda match: cells[match[1]], key)
 
 
 def _text(cell: object) -> str:
@@ -122,18 +122,18 @@ def _text(cell: object) -> str:
 def _find_table(path: pathlib.Path) -> pathlib.Path:
     with damaged(path, "a folder of FITS cutouts"):
         items = sorted(path.iterdir())
-    found = sorted(
+    tables = sorted(
         item
         for item in items
         if item.suffix.lower() in (".csv", ".parquet")
         or (item.suffix.lower() in _FITS and item.stem.lower() in _TABLE_NAMES)
     )
-    if len(found) != 1:
-        names = ", ".join(item.name for item in found) or "none"
+    if len(tables) != 1:
+        names = ", ".join(item.name for item in tables) or "none"
         raise InputError(
             f"Wanted: one table in {path}. Received: {names}. Name it with --table."
         )
-    return found[0]
+    return tables[0]
 
 
 def _read_cutout(
@@ -162,9 +162,9 @@ def _read_file(
     path: pathlib.Path,
 ) -> tuple[np.ndarray, tuple[str, ...] | None, str | None]:
     with open_fits(path) as file:
-        found = [hdu for hdu in file if hdu.is_image and hdu.data is not None]
-        arrays = [np.asarray(hdu.data) for hdu in found]
-        headers = [hdu.header for hdu in found]
+        planes = [hdu for hdu in file if hdu.is_image and hdu.data is not None]
+        arrays = [np.asarray(hdu.data) for hdu in planes]
+        headers = [hdu.header for hdu in planes]
         bands = band_names(headers[0].get("BANDS", "")) if headers else None
         names = tuple(str(header.get("EXTNAME", "")) for header in headers)
     if not arrays:

@@ -118,24 +118,24 @@ class ImageFile(SurveyFile):
             )
 
     def _check_bands(self) -> tuple[str, ...]:
-        given, found = self.spec.bands, self._source.bands
-        if found and len(found) == 1 and self._is_one_letter_each(found[0]):
-            found = tuple(found[0])
-        if given is None and found is None:
+        given, declared = self.spec.bands, self._source.bands
+        if declared and len(declared) == 1 and self._is_one_letter_each(declared[0]):
+            declared = tuple(declared[0])
+        if given is None and declared is None:
             raise InputError(
                 f"Wanted: the band names of {self.spec.file}, in its order. Received: "
                 "none. Give them with --bands u,g,r,…"
             )
         # FITS writes extension names in capitals, so case cannot tell bands apart here.
-        same = [name.lower() for name in found or ()] == [
+        same = [name.lower() for name in declared or ()] == [
             name.lower() for name in given or ()
         ]
-        if given and found and not same:
+        if given and declared and not same:
             raise InputError(
                 f"Wanted: bands {','.join(given)} in {self.spec.file}. Received: "
-                f"{','.join(found)}, as the file says. Give the file's own order."
+                f"{','.join(declared)}, as the file says. Give the file's own order."
             )
-        return tuple(given or found or ())
+        return tuple(given or declared or ())
 
     def _is_one_letter_each(self, name: str) -> bool:
         # "ugriz" for five bands, a common habit.

@@ -57,7 +57,7 @@ def _like_magnitudes(column: np.ndarray) -> bool:
 
 
 def check_magnitudes(spec: CatalogSpec, photometry: np.ndarray) -> None:
-    """Checks that the AB magnitudes that are implied can be those of galaxies.
+    """Checks that the AB magnitudes that are text can be those of galaxies.
 
     Args:
         spec: CatalogSpec. What was declared.
@@ -76,11 +76,11 @@ def check_magnitudes(spec: CatalogSpec, photometry: np.ndarray) -> None:
     if all(not median < low and not median > high for median in medians):
         if all(not abs(colour) > _COLOUR for colour in colours):
             return
-    told = tell_magnitudes(spec, photometry)
+    text = tell_magnitudes(spec, photometry)
     fix = "--ab-offset" if spec.magnitudes else "--unit or --zero-point"
     raise InputError(
         f"Wanted: median AB magnitudes of {low:g} to {high:g} and colours within "
-        f"{_COLOUR:g} in {spec.file}. Received: {told}, as what was declared implies. "
+        f"{_COLOUR:g} in {spec.file}. Received: {text}, as what was declared implies. "
         f"Check {fix}, and which columns are what."
     )
 
@@ -96,10 +96,10 @@ def check_errors(spec: CatalogSpec, photometry: np.ndarray) -> None:
         InputError: in no band fluxes exceed what noise alone would have.
     """
     flux, error = photometry[..., 0].T, photometry[..., 1].T
-    seen = np.isfinite(flux) & (flux != 0) & (error > 0)
+    usable = np.isfinite(flux) & (flux != 0) & (error > 0)
     ratios = [
         float(np.median(np.abs(f[use]) / e[use]))
-        for f, e, use in zip(flux, error, seen, strict=True)
+        for f, e, use in zip(flux, error, usable, strict=True)
         if use.sum() >= _ENOUGH
     ]
     if not ratios or max(ratios) >= _LEAST_RATIO:

@@ -101,13 +101,13 @@ class SurveyFile(abc.ABC):
             return None
         if role in self.spec.keys:
             return self.spec.keys[role]
-        found = [name for name in self.spec.ROLES[role] if name in self.names]
-        if len(found) > 1:
+        usual = [name for name in self.spec.ROLES[role] if name in self.names]
+        if len(usual) > 1:
             raise InputError(
                 f"Wanted: one {role} in {self.spec.file}. Received: "
-                f"{' and '.join(found)}. Choose with --key {role}=NAME."
+                f"{' and '.join(usual)}. Choose with --key {role}=NAME."
             )
-        return found[0] if found else None
+        return usual[0] if usual else None
 
     @functools.cached_property
     def table(self) -> dict[str, np.ndarray]:
