@@ -128,7 +128,6 @@ def measures(model, views, source, seen, target) -> dict[str, float]:
         (predicted[0], source["z"]),
         (np.full(predicted[1].size, np.nan), target["z"]),
         weights,
-        draws=2,
     )["change"]["nmad"]
     found["expected change"] = np.nan if told is None else told
     for name, score in (("scatter", metrics.nmad), ("error", typical_error)):
