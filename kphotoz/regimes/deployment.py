@@ -3,10 +3,12 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from kphotoz import data, features
 from kphotoz.errors import InputError
 from kphotoz.metrics import effective_size
+from kphotoz.regimes.forest import Photometry
 
-__all__ = ["Weights", "neighbour_weights"]
+__all__ = ["Weights", "neighbour_weights", "weights_like"]
 
 
 class Weights:
@@ -71,3 +73,29 @@ def neighbour_weights(
     nearest = tree.kneighbors(deployment, n_neighbors=1)[0][:, 0]
     unsupported = float(np.mean(nearest > np.quantile(own[:, 1], 0.99)))
     return Weights(counts * len(counts) / counts.sum(), unsupported)
+
+
+def weights_like(test: data.Sample, like: str) -> Weights:
+    """Returns weights by which a test sample resembles a survey, by photometry.
+
+    Args:
+        test: Sample. What is weighted.
+        like: str. The survey where the model will be used, `builder/config`.
+
+    Raises:
+        InputError: the survey is unlike the sample or does not overlap with it, or the
+            sample is too small to be weighted.
+    """
+    splits = data.open_survey(like)
+    if field := test.info.unlike(splits["test"].info):
+        raise InputError(
+            f"Wanted: a deployment survey with the {field} of {test.info.name}, "
+            f"{getattr(test.info, field)!r}. Received: "
+            f"{getattr(splits['test'].info, field)!r} in {like}. Build it to match, or "
+            "name another with --deploy."
+        )
+    photometry, count = Photometry(test), None
+    if test.info.kind == "catalog":
+        count = features.count_object_features(test.info.bands)
+    deployed = [photometry(s)[:, :count] for s in splits.values() if len(s)]
+    return neighbour_weights(photometry(test)[:, :count], np.concatenate(deployed))

@@ -9,14 +9,20 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from kphotoz import data, features
+from kphotoz import data
 from kphotoz.errors import InputError
-from kphotoz.recipes import Duplicates, Recipe
-from kphotoz.regimes.deployment import Weights, neighbour_weights
+from kphotoz.recipes import Recipe
+from kphotoz.regimes.deployment import Weights, weights_like
 from kphotoz.regimes.dimming import degrade
-from kphotoz.regimes.forest import Photometry
 from kphotoz.regimes.frozen import FrozenFeatures
 from kphotoz.regimes.regime import Regime
+from kphotoz.regimes.splits import (
+    Splits,
+    check_disjoint,
+    check_filled,
+    share_of_labels,
+    without_duplicates,
+)
 from kphotoz.tasks import RedshiftTask
 
 __all__ = ["Experiment"]
@@ -25,8 +31,6 @@ __all__ = ["Experiment"]
 # quantiles, good to a percent from this many).
 _FITTED_ON = 2000
 _EXTREMES_OF = 1_000_000
-# Labels kept at any fraction.
-_FEWEST = {"train": 2, "validation": 20}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +48,8 @@ class Experiment:
     """
 
     recipe: Recipe
-    source: dict[str, "data.Sample"] | None
-    target: dict[str, "data.Sample"]
+    source: Splits | None
+    target: Splits
     notes: tuple[str, ...] = ()
     fold: int | None = None
     features: FrozenFeatures = dataclasses.field(
@@ -66,17 +70,17 @@ class Experiment:
             source["train"].union(target["train"])  # refuses other bands or pixels
         notes = []
         if source is not None and recipe.duplicates is not None:
-            source, left_out = _without_duplicates(source, target, recipe.duplicates)
+            source, left_out = without_duplicates(source, target, recipe.duplicates)
             notes.append(left_out)
         experiment = cls(recipe, source, target, tuple(notes))
-        for splits in filter(None, (source, target)):
-            _check_filled(splits)
+        for splits in experiment.surveys.values():
+            check_filled(splits)
             for name, sample in splits.items():
                 experiment.task.check_labels(
                     sample.table[experiment.task.label], f"{sample.info.name} {name}"
                 )
         for one in experiment.folds:
-            one._check_disjoint()
+            check_disjoint(one.surveys.values())
         experiment._check_deployment()
         return experiment
 
@@ -88,11 +92,13 @@ class Experiment:
         return [self._fold(fold) for fold in range(self.recipe.folds)]
 
     def _fold(self, fold: int) -> "Experiment":
-        count = self.recipe.folds
-        target = data.fold_splits(self.target, count, fold)
-        source = self.source and data.fold_splits(self.source, count, fold)
-        for splits in filter(None, (source, target)):
-            _check_filled(splits, f", fold {fold + 1} of {count}")
+        surveys = {
+            role: data.fold_splits(splits, self.recipe.folds, fold)
+            for role, splits in self.surveys.items()
+        }
+        for splits in surveys.values():
+            check_filled(splits, f", fold {fold + 1} of {self.recipe.folds}")
+        source, target = surveys.get("source"), surveys["target"]
         return dataclasses.replace(self, source=source, target=target, fold=fold)
 
     def of_source(self, split: str) -> "data.Sample":
@@ -106,18 +112,22 @@ class Experiment:
         return self.source[split]
 
     @property
+    def surveys(self) -> dict[str, Splits]:
+        """The splits by role, source first where there is one."""
+        roles = {"source": self.source, "target": self.target}
+        return {role: splits for role, splits in roles.items() if splits}
+
+    @property
     def input_bytes(self) -> int:
         """The size of all inputs in memory [byte]."""
-        samples = [
-            s for x in filter(None, (self.source, self.target)) for s in x.values()
-        ]
+        samples = [s for splits in self.surveys.values() for s in splits.values()]
         return sum(4 * len(s) * math.prod(s.info.input_shape) for s in samples)
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of all ids and labels by split, in hexadecimal."""
         digest = hashlib.sha256()
-        for role, splits in (("source", self.source), ("target", self.target)):
-            for name, sample in (splits or {}).items():
+        for role, splits in self.surveys.items():
+            for name, sample in splits.items():
                 digest.update(f"{role} {name} {sample.fingerprint()}".encode())
         return digest.hexdigest()
 
@@ -125,13 +135,6 @@ class Experiment:
     def task(self) -> RedshiftTask:
         """The task, from the recipe's fields."""
         return RedshiftTask(self.recipe.label_range)
-
-    def _check_disjoint(self) -> None:
-        surveys = [splits for splits in (self.source, self.target) if splits]
-        for trained in surveys:
-            for tested in surveys:
-                for split in ("train", "validation"):
-                    data.check_disjoint(trained[split], tested["test"])
 
     def _check_deployment(self) -> None:
         where = self.recipe.deployment
@@ -167,17 +170,17 @@ class Experiment:
         """
         if kind == "source":
             return self.of_source("train"), self.of_source("validation")
-        train, validation = self._parts(self.target, fraction, seed)
+        train, validation = share_of_labels(self.target, fraction, seed)
         if kind == "source+target":
             train = self.of_source("train").union(train)
         if kind == "target+degraded":
             # Splits of equal sizes have equal parts: only what is kept is copied.
-            copies = self._parts(self.degraded, fraction, seed)
+            copies = share_of_labels(self.degraded, fraction, seed)
             train, validation = train.union(copies[0]), validation.union(copies[1])
         return train, validation
 
     @functools.cached_property
-    def degraded(self) -> dict[str, "data.Sample"]:
+    def degraded(self) -> Splits:
         """Copies of the target's training and validation sets, as faint as the source.
 
         They are part of the data: all seeds and fractions share them, as the splits.
@@ -188,7 +191,7 @@ class Experiment:
         like = self.of_source("train")
         return {
             split: degrade(self.target[split], like, seed)
-            for seed, split in enumerate(_FEWEST)
+            for seed, split in enumerate(("train", "validation"))
         }
 
     def check(self, regimes: Iterable[Regime]) -> None:
@@ -215,30 +218,7 @@ class Experiment:
         where = self.recipe.deployment
         if where.like is None:
             return None
-        test, splits = self.tests()[where.sample], data.open_survey(where.like)
-        self._check_like(test.info, splits["test"].info)
-        photometry = Photometry(test)
-        count = None
-        if test.info.kind == "catalog":
-            count = features.count_object_features(test.info.bands)
-        deployed = [photometry(s)[:, :count] for s in splits.values() if len(s)]
-        return neighbour_weights(photometry(test)[:, :count], np.concatenate(deployed))
-
-    def _check_like(self, mine: "data.SurveyInfo", other: "data.SurveyInfo") -> None:
-        if field := mine.unlike(other):
-            raise InputError(
-                f"Wanted: a deployment survey with the {field} of {mine.name}, "
-                f"{getattr(mine, field)!r}. Received: {getattr(other, field)!r} in "
-                f"{self.recipe.deployment.like}. Build it to match, or name another "
-                "with --deploy."
-            )
-
-    @staticmethod
-    def _parts(splits: dict, fraction: float, seed: int) -> tuple:
-        return tuple(
-            _part(splits[split], fraction, seed, fewest)
-            for split, fewest in _FEWEST.items()
-        )
+        return weights_like(self.tests()[where.sample], where.like)
 
     def label_count(self, fraction: float | None, seed: int = 0) -> int:
         """Returns the target labels used at a fraction, validation included.
@@ -270,7 +250,7 @@ class Experiment:
             seed=seed,
         )
 
-    def tests(self) -> dict[str, "data.Sample"]:
+    def tests(self) -> Splits:
         """Returns the test samples by name, source first; with folds all, in order."""
         if self.recipe.folds > 1 and self.fold is None:
             parts = [fold.tests() for fold in self.folds]
@@ -280,57 +260,4 @@ class Experiment:
                 )
                 for name in parts[0]
             }
-        pairs = (("source", self.source), ("target", self.target))
-        return {name: splits["test"] for name, splits in pairs if splits}
-
-
-def _without_duplicates(
-    source: dict[str, "data.Sample"], target: dict[str, "data.Sample"], rule: Duplicates
-) -> tuple[dict[str, "data.Sample"], str]:
-    """Returns the source without objects of the target, and how many those were."""
-    kept, dropped = {}, 0
-    known = functools.reduce(data.Sample.union, target.values()).table
-    for splits in (source, target):
-        sample = splits["train"]
-        if rule.match == "position" and not np.isfinite(sample.table["ra"]).any():
-            raise InputError(
-                f"Wanted: positions in {sample.info.name}, to find duplicates by. "
-                "Received: none. Map ra and dec when importing, set "
-                "duplicates.match=id, or duplicates=null if there are none."
-            )
-    for split, sample in source.items():
-        table = sample.table
-        if rule.match == "id":
-            matches = data.find_same_ids(known["id"], table["id"])
-        else:
-            matches = data.find_duplicates(
-                known["ra"], known["dec"], table["ra"], table["dec"], rule.radius
-            )
-        kept[split] = sample.select(matches < 0)
-        dropped += int(np.count_nonzero(matches >= 0))
-    words = "the same id" if rule.match == "id" else f"{rule.radius:g} arcsec"
-    return kept, (
-        f"{dropped} objects of the source are in the target too (by {words}) and were "
-        "left out of the source."
-    )
-
-
-def _check_filled(splits: dict[str, "data.Sample"], fold: str = "") -> None:
-    fix = "fewer --folds" if fold else "other fractions (--splits when importing)"
-    for name in ("train", "validation", "test"):
-        if not len(splits[name]):
-            raise InputError(
-                f"Wanted: at least one object in the {name} split of "
-                f"{splits[name].info.name}{fold}. Received: none. Use more objects, or "
-                f"{fix}."
-            )
-
-
-def _part(
-    sample: "data.Sample", fraction: float, seed: int, fewest: int
-) -> "data.Sample":
-    if fraction >= 1:
-        return sample
-    order = np.random.default_rng([seed, len(sample)]).permutation(len(sample))
-    count = max(math.ceil(fraction * len(sample)), min(fewest, len(sample)))
-    return sample.select(np.sort(order[:count]))
+        return {role: splits["test"] for role, splits in self.surveys.items()}

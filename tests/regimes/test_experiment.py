@@ -6,6 +6,7 @@ import pytest
 from kphotoz import recipes
 from kphotoz.errors import InputError
 from kphotoz.regimes.experiment import Experiment
+from kphotoz.regimes.splits import check_disjoint
 
 RECIPE = recipes.load()
 
@@ -55,7 +56,7 @@ def test_the_union_holds_both_and_validates_on_the_target(target, make_sample):
 def test_training_objects_in_a_test_set_are_refused(target):
     leaky = {**target, "test": target["train"].select(np.arange(3))}
     with pytest.raises(InputError, match="Wanted"):
-        Experiment(RECIPE, None, leaky)._check_disjoint()
+        check_disjoint(Experiment(RECIPE, None, leaky).surveys.values())
 
 
 def test_equal_seeds_start_from_equal_weights(target):
@@ -129,23 +130,23 @@ def duplicated(make_catalog, **columns):
 
 @pytest.mark.parametrize(("match", "count"), [("position", 5), ("id", 3)])
 def test_the_targets_entry_of_a_duplicate_wins(make_catalog, match, count):
-    from kphotoz.regimes.experiment import _without_duplicates
+    from kphotoz.regimes.splits import without_duplicates
 
     source, target = duplicated(make_catalog)
     rule = recipes.Duplicates(match=match)
-    kept, note = _without_duplicates(source, target, rule)
+    kept, note = without_duplicates(source, target, rule)
     assert sum(map(len, kept.values())) == 40 - count
     assert note.startswith(f"{count} objects")
     strict = recipes.Duplicates(match="position", radius=0.4)
-    assert sum(map(len, _without_duplicates(source, target, strict)[0].values())) == 40
+    assert sum(map(len, without_duplicates(source, target, strict)[0].values())) == 40
 
 
 def test_duplicates_by_position_need_positions(make_catalog):
-    from kphotoz.regimes.experiment import _without_duplicates
+    from kphotoz.regimes.splits import without_duplicates
 
     splits = {"train": make_catalog(5, tag="a")}
     with pytest.raises(InputError, match="positions in cataloguea.*duplicates=null"):
-        _without_duplicates(splits, splits, recipes.Duplicates())
+        without_duplicates(splits, splits, recipes.Duplicates())
 
 
 def test_folds_train_without_what_they_test(make_catalog):
@@ -161,7 +162,7 @@ def test_folds_train_without_what_they_test(make_catalog):
     whole = Experiment(recipe, *splits)
     seen = set()
     for fold in whole.folds:
-        fold._check_disjoint()
+        check_disjoint(fold.surveys.values())
         train, validation = fold.training("source+target")
         tested = ids(fold.tests()["target"])
         assert not tested & (ids(train) | ids(validation) | seen)
