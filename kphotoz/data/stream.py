@@ -18,6 +18,10 @@ POSITIONS = ("ra", "dec")  # not repeated in predictions
 _FLAGGING = {"image": flag_pixels, "catalog": flag_photometry}
 
 
+# First row; inputs (m, *input_shape) float32; flags (m,) str, "" for a usable row.
+Chunks = Iterator[tuple[int, np.ndarray, np.ndarray]]
+
+
 class Stream(abc.ABC):
     """Rows of a file or a survey in fixed order.
 
@@ -43,9 +47,7 @@ class Stream(abc.ABC):
         return len(self.table["id"])
 
     @abc.abstractmethod
-    def chunks(
-        self, size: int, start: int = 0
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def chunks(self, size: int, start: int = 0) -> Chunks:
         """Yields (first row, inputs, flags) in row order.
 
         Args:
@@ -69,7 +71,7 @@ class Stream(abc.ABC):
 
     def next_batch(
         self,
-        chunks: Iterator[tuple[int, np.ndarray, np.ndarray]],
+        chunks: Chunks,
         start: int,
         size: int,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -130,9 +132,7 @@ class SurveyStream(Stream):
         held = set(builder.info.features) & set(COLUMNS) - set(POSITIONS)
         self.table = {key: self._store.table[key] for key in COLUMNS if key in held}
 
-    def chunks(
-        self, size: int, start: int = 0
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def chunks(self, size: int, start: int = 0) -> Chunks:
         name, flag = self._store.info.input, _FLAGGING[self.kind]
         for batch in self._store.read([name], size, start):
             inputs = batch[name]

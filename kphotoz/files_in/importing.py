@@ -78,9 +78,9 @@ def _read_rows(file: SurveyFile) -> tuple[np.ndarray, np.ndarray]:
     if file.spec.labelled:
         flags = flag_redshifts(file.table["redshift"])
     unseen = np.zeros((2, len(file.bands)), int)
-    for start, inputs, found in file.chunks(file.chunk):
-        bad = found != ""
-        flags[start : start + len(inputs)][bad] = found[bad]
+    for start, inputs, of_chunk in file.chunks(file.chunk):
+        bad = of_chunk != ""
+        flags[start : start + len(inputs)][bad] = of_chunk[bad]
         if file.kind == "catalog":
             flux = inputs[..., 0]
             unseen += [(flux == 0).sum(axis=0), np.isnan(flux).sum(axis=0)]
@@ -171,18 +171,18 @@ def _check_groups(file: SurveyFile) -> None:
     largest = counts.max(initial=0)
     if largest < max(_CROWD, _TOLD * len(file)):
         return
-    found = f"{largest} of {len(file)} rows in one, {names[counts.argmax()]}"
+    words = f"{largest} of {len(file)} rows in one, {names[counts.argmax()]}"
     splits = split_of_groups(groups, file.spec.splits, file.spec.seed)
-    asked = zip(SPLITS, file.spec.splits, strict=True)
-    empty = [one for one, share in asked if share and not (splits == one).any()]
+    wanted = zip(SPLITS, file.spec.splits, strict=True)
+    empty = [one for one, share in wanted if share and not (splits == one).any()]
     if file.spec.labelled and {*empty} & {"train", "validation", "test"}:
         raise InputError(
             "Wanted: groups by position small enough to be split; neighbours in a row "
-            f"are one group. Received: {name} with {found}, and nothing for "
+            f"are one group. Received: {name} with {words}, and nothing for "
             f"{', '.join(empty)}. Map a group of your own with --key group=NAME, such "
             "as the id where overlaps may be split apart."
         )
-    print(f"{name}: groups by position: {found}, all of one split.", file=sys.stderr)
+    print(f"{name}: groups by position: {words}, all of one split.", file=sys.stderr)
 
 
 def _check_labels(file: SurveyFile) -> None:
@@ -199,14 +199,14 @@ def _check_labels(file: SurveyFile) -> None:
 
 
 def _tell_unseen(file: SurveyFile, unseen: np.ndarray) -> None:
-    told = []
+    words = []
     for what, counts in zip(("not detected", "not observed"), unseen, strict=True):
-        found = zip(file.bands, counts.tolist(), strict=True)
-        some = ", ".join(f"{band} {count}" for band, count in found if count)
-        told += [f"{what} in {some}"] if some else []
-    if told:
+        present = zip(file.bands, counts.tolist(), strict=True)
+        some = ", ".join(f"{band} {count}" for band, count in present if count)
+        words += [f"{what} in {some}"] if some else []
+    if words:
         name = file.spec.file.name
-        print(f"{name}: of {len(file)} rows {'; '.join(told)}.", file=sys.stderr)
+        print(f"{name}: of {len(file)} rows {'; '.join(words)}.", file=sys.stderr)
 
 
 def _check_flags(

@@ -5,11 +5,8 @@ import os
 import pathlib
 import stat
 import sys
-from collections.abc import Iterator
 
-import numpy as np
-
-from kphotoz.data.stream import POSITIONS, Stream, SurveyStream, changed
+from kphotoz.data.stream import POSITIONS, Chunks, Stream, SurveyStream, changed
 from kphotoz.files_in.readers import open_survey_file
 from kphotoz.files_in.readers.catalog_file import tell_implied
 from kphotoz.files_in.survey_spec import SurveySpec
@@ -37,9 +34,7 @@ class FileStream(Stream):
         self.table = {key: rows for key, rows in table.items() if key not in POSITIONS}
         tell_implied(self._file)
 
-    def chunks(
-        self, size: int, start: int = 0
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def chunks(self, size: int, start: int = 0) -> Chunks:
         return self._file.chunks(size, start)
 
     def digest(self) -> str:

@@ -1,11 +1,11 @@
 """A table of magnitudes or fluxes as its CatalogSpec describes it, in µJy."""
 
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 
 from kphotoz.data.flags import flag_photometry
+from kphotoz.data.stream import Chunks
 from kphotoz.errors import InputError
 from kphotoz.features.photometry import (
     classify,
@@ -72,18 +72,8 @@ class CatalogFile(SurveyFile):
     def close(self) -> None:
         """Does nothing: the table is closed after each reading."""
 
-    def chunks(
-        self, size: int, start: int = 0
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields (first row, photometry [µJy], flags) in row order.
-
-        Args:
-            size: int > 0. Rows in a chunk; the last may be shorter.
-            start: int. Row to begin with.
-
-        Yields:
-            int; (m, band, 2) float32; (m,) str, "" for a usable row.
-        """
+    def chunks(self, size: int, start: int = 0) -> Chunks:
+        """Yields photometry (m, band, 2) [µJy] from row `start` on."""
         for first, cells in self._table.chunks(self._names(), size, start):
             yield first, *self._convert(*self._cells(first, cells))
 

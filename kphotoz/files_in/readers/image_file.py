@@ -1,11 +1,12 @@
 """A user's file as its FileSpec describes it: checked, band last, in chunks."""
 
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from kphotoz.data.flags import flag_pixels
+from kphotoz.data.stream import Chunks
 from kphotoz.errors import InputError
 from kphotoz.files_in.file_spec import FileSpec
 from kphotoz.files_in.readers.fits_folder import FITSFolderSource
@@ -68,18 +69,8 @@ class ImageFile(SurveyFile):
         """The keys that the file has."""
         return self._source.columns
 
-    def chunks(
-        self, size: int, start: int = 0
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields (first row, images, flags) in row order.
-
-        Args:
-            size: int > 0. Rows in a chunk; the last may be shorter.
-            start: int. Row to begin with.
-
-        Yields:
-            int; (m, height, width, band) float32; (m,) str, "" for a usable image.
-        """
+    def chunks(self, size: int, start: int = 0) -> Chunks:
+        """Yields images (m, height, width, band) from row `start` on."""
         for first in range(start, len(self), size):
             stop = min(first + size, len(self))
             raw, flags = self._source.read(first, stop)

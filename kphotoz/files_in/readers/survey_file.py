@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from kphotoz.data.stream import Chunks
 from kphotoz.errors import InputError
 from kphotoz.files_in.readers.source import no_such_key
 from kphotoz.files_in.survey_spec import SurveySpec
@@ -60,18 +61,8 @@ class SurveyFile(abc.ABC):
         """Closes the file."""
 
     @abc.abstractmethod
-    def chunks(
-        self, size: int, start: int = 0
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields (first row, inputs, flags) in row order.
-
-        Args:
-            size: int > 0. Rows in a chunk; the last may be shorter.
-            start: int. Row to begin with.
-
-        Yields:
-            int; (m, *input_shape) float32; (m,) str, "" for a usable row.
-        """
+    def chunks(self, size: int, start: int = 0) -> Chunks:
+        """Yields what is in the file from row `start` on, as `Stream.chunks` does."""
 
     def magnitudes(self, rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         """Returns the magnitudes of rows, NaN where unknown.
